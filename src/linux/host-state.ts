@@ -1,0 +1,91 @@
+import type { Mac } from '../net/mac.ts'
+
+/** Every link of ours begins so, and a link that begins so is ours. */
+export const LINK_PREFIX = 'ov-'
+
+/** The one TUN device of a host. */
+export const TUN_NAME = 'ov-tun'
+
+/** Our number in the protocol field of routes (rtnetlink(7) rtm_protocol): what carries it is ours. */
+export const ROUTE_PROTOCOL = 79
+
+/** The one nftables table that we own (family inet). */
+export const NFT_TABLE = 'overlay-ts'
+
+/** "ov-b" and ten hex digits of the network's id: 14 of the 15 characters a link name may have. */
+export const bridgeName = (networkId: string): string => `${LINK_PREFIX}b${networkId.slice(0, 10)}`
+/** Host side of an endpoint's veth pair. */
+export const hostVethName = (endpointId: string): string =>
+  `${LINK_PREFIX}h${endpointId.slice(0, 10)}`
+/** Container side of the pair, before libnetwork moves and renames it. */
+export const containerVethName = (endpointId: string): string =>
+  `${LINK_PREFIX}c${endpointId.slice(0, 10)}`
+
+export interface Bridge {
+  readonly name: string
+  readonly mac: Mac
+  readonly mtu: number
+  /** "10.32.5.1/24"; usually one. */
+  readonly addresses: readonly string[]
+  /** Answer ARP for remote addresses of a pooled overlay (proxy_arp with proxy_delay 0). */
+  readonly proxyArp: boolean
+}
+
+export interface Tun {
+  readonly name: string
+  readonly mtu: number
+  /** txqueuelen: the TUN has no back-pressure, this is all that absorbs a burst. */
+  readonly queueLength: number
+  /** "10.32.5.0/32", one for each leased subnet. */
+  readonly addresses: readonly string[]
+}
+
+/** The host side of an endpoint; its creation is imperative, its membership in the bridge is kept true. */
+export interface BridgePort {
+  readonly name: string
+  readonly bridge: string
+  readonly mtu: number
+}
+
+export interface Route {
+  readonly type: 'unicast' | 'blackhole' | 'unreachable'
+  /** "10.33.0.0/17" */
+  readonly to: string
+  readonly dev?: string
+  readonly via?: string
+  readonly src?: string
+  readonly scope?: 'global' | 'link'
+  readonly metric?: number
+}
+
+/** A forwarding allowed by the isolation table: from one link to another, both prefixes matched. */
+export interface AllowedFlow {
+  readonly fromLink: string
+  readonly toLink: string
+  readonly fromPrefix: string
+  readonly toPrefix: string
+}
+
+/**
+ * The whole of what this product wants of a host's network stack. Applying it twice changes nothing;
+ * applying the empty state removes every trace.
+ */
+export interface HostState {
+  readonly tun: Tun | null
+  readonly bridges: readonly Bridge[]
+  readonly ports: readonly BridgePort[]
+  /** In the main table, all with ROUTE_PROTOCOL. */
+  readonly routes: readonly Route[]
+  /** sysctl path under /proc/sys ("net/ipv4/ip_forward") to value; written, never restored. */
+  readonly sysctls: ReadonlyMap<string, string>
+  readonly allowed: readonly AllowedFlow[]
+}
+
+export const EMPTY_HOST_STATE: HostState = {
+  tun: null,
+  bridges: [],
+  ports: [],
+  routes: [],
+  sysctls: new Map(),
+  allowed: [],
+}

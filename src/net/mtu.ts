@@ -11,7 +11,7 @@
 export const IPV4_OVERHEAD = 20 + 8 + 8 + 14
 export const IPV6_OVERHEAD = 40 + 8 + 8 + 14
 
-/** The smallest MTU on which IPv4 can be relied upon (RFC 791: 576), less nothing. */
+/** What every IPv4 host must be able to receive (RFC 791 section 3.2); below it no overlay is offered. */
 export const MIN_OVERLAY_MTU = 576
 
 /** The overlay MTU over an underlay of that MTU. */

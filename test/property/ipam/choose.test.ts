@@ -33,10 +33,15 @@ test('the chosen subnet is one that a look at each subnet in turn finds free, an
       taken,
       taken,
       fc.option(nearby),
+      fc.tuple(fc.nat(1023), fc.nat(1023)),
       fc.double({ min: 0, max: 0.999_999, noNaN: true }),
-      (length, skipFirstAndLast, taken, routes, preferred, number) => {
+      (length, skipFirstAndLast, taken, routes, preferred, [low, high], number) => {
         const all = every(WITHIN, length)
-        const allowed = skipFirstAndLast ? all.slice(1, -1) : all
+        const min = WITHIN.base + Math.min(low, high)
+        const max = prefixOf(WITHIN.base + Math.max(low, high), length).base
+        const allowed = (skipFirstAndLast ? all.slice(1, -1) : all).filter(
+          ({ base }) => base >= min && base <= max,
+        )
         const free = allowed.filter((cidr) => !taken.some((other) => overlaps(cidr, other)))
         const links = { routes: routes.map((to) => ({ to, dev: 'eth0' })), nameservers: [] }
         const clash = (cidr: Cidr): string | null => routeClash(cidr, links)
@@ -46,6 +51,8 @@ test('the chosen subnet is one that a look at each subnet in turn finds free, an
             within: WITHIN,
             length,
             skipFirstAndLast,
+            min,
+            max,
             taken,
             clash,
             preferred,

@@ -1,0 +1,120 @@
+import { messageOf, OverlayError } from '../errors.ts'
+import { editDockerUser } from './docker-user.ts'
+import type { HostState } from './host-state.ts'
+import { batchError, ipBatch } from './ip.ts'
+import { observeHost } from './observe.ts'
+import { planHost, stepText, type Step } from './plan.ts'
+import { run } from './run.ts'
+import { PROC_SYS, readSysctls, wantedSysctls, writeSysctl } from './sysctls.ts'
+
+/** A change that was made, as one would type it into a shell. */
+export interface AppliedChange {
+  readonly kind: Step['kind']
+  readonly command: string
+}
+
+export interface ApplyOptions {
+  /** Where the kernel's settings are mounted; /proc/sys unless given. */
+  readonly procSys?: string
+  readonly signal?: AbortSignal
+  /** Told, in a sentence each, what this host lacks and was therefore left out. */
+  readonly onSkipped?: (sentence: string) => void
+}
+
+let last: Promise<unknown> = Promise.resolve()
+
+/**
+ * Makes the host's network stack what is wanted, whatever it was. Calls take turns. A step that fails
+ * keeps none but those behind a failed isolation table from being tried, so that the next call finds
+ * less to do.
+ * @returns the changes made; none when all was well
+ * @throws OverlayError host_state, naming the first command that failed
+ */
+export function applyHostState(
+  want: HostState,
+  options: ApplyOptions = {},
+): Promise<AppliedChange[]> {
+  const turn = last.then(() => applyNow(want, options))
+  last = turn.catch(() => undefined)
+  return turn
+}
+
+async function applyNow(want: HostState, options: ApplyOptions): Promise<AppliedChange[]> {
+  const rules = wantedSysctls(want)
+  const sysctls = readSysctls(
+    rules.map(({ path }) => path),
+    options.procSys,
+  )
+  const have = await observeHost()
+  for (const { path, link } of rules) {
+    if (link === undefined && sysctls.get(path) === null) {
+      options.onSkipped?.(missing(path))
+    }
+  }
+  if (have.dockerUser === null && want.bridges.length > 0) {
+    options.onSkipped?.('Docker has no chain DOCKER-USER here, so no rule was added to it')
+  }
+  const applied: AppliedChange[] = []
+  const problems: unknown[] = []
+  for (const group of neighbours(planHost(have, sysctls, want))) {
+    try {
+      const done = await applyGroup(group, options)
+      applied.push(...done.map((step) => ({ kind: step.kind, command: stepText(step) })))
+    } catch (error) {
+      problems.push(error)
+      if (group[0]?.kind === 'nft') break
+    }
+  }
+  if (problems.length === 0) return applied
+  const [first] = problems
+  const more = problems.length > 1 ? `; then ${problems.slice(1).map(messageOf).join('; ')}` : ''
+  throw new OverlayError('host_state', `${messageOf(first)}${more}`, { cause: first })
+}
+
+/** Cuts the plan where the program changes. */
+function neighbours(steps: readonly Step[]): Step[][] {
+  const groups: Step[][] = []
+  for (const step of steps) {
+    const group = groups.at(-1)
+    if (group?.[0]?.kind === step.kind) group.push(step)
+    else groups.push([step])
+  }
+  return groups
+}
+
+/** @returns the steps that changed something */
+async function applyGroup(group: readonly Step[], options: ApplyOptions): Promise<Step[]> {
+  const limits = options.signal ? { signal: options.signal } : {}
+  const commands = group.flatMap((step) => (step.kind === 'ip' ? [step.command] : []))
+  const failures = await ipBatch(commands, limits)
+  if (failures.length > 0) throw batchError(failures)
+  const edits = group.flatMap((step) => (step.kind === 'iptables' ? [step] : []))
+  if (edits[0]) {
+    await editDockerUser(
+      edits[0].backend,
+      edits.map(({ edit }) => edit),
+      limits,
+    )
+  }
+  for (const step of group) {
+    if (step.kind === 'nft') await run('nft', ['-f', '-'], { ...limits, input: step.script })
+  }
+  return group.filter((step) => step.kind !== 'sysctl' || setSysctl(step, options))
+}
+
+function setSysctl(
+  { path, value }: { readonly path: string; readonly value: string },
+  { procSys = PROC_SYS, onSkipped }: ApplyOptions,
+): boolean {
+  try {
+    const exists = writeSysctl(path, value, procSys)
+    if (!exists) onSkipped?.(missing(path))
+    return exists
+  } catch (error) {
+    const sentence = `sysctl -w ${path}=${value}: ${messageOf(error)}`
+    throw new OverlayError('host_state', sentence, { cause: error })
+  }
+}
+
+const missing = (path: string): string =>
+  `${path} does not exist in this network namespace and was left alone`

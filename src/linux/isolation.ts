@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { OverlayError } from '../errors.ts'
+import { disjointFlows } from './disjoint-flows.ts'
+import { LINK_PREFIX, NFT_TABLE, type HostState } from './host-state.ts'
+import { isMissingProgram, run } from './run.ts'
+
+/** Dropped packets by direction, seen from our links. */
+export const ISOLATION_COUNTERS = ['into_ours', 'out_of_ours', 'between_ours', 'ipv6'] as const
+export type IsolationCounter = (typeof ISOLATION_COUNTERS)[number]
+export type IsolationCounters = Record<IsolationCounter, { packets: number; bytes: number }>
+
+/** Raised when the objects of the table change, so that an older table is replaced whole. */
+const SHAPE = 'overlay-ts 1'
+
+/** The table as far as its presence and completeness tell. */
+export interface IsolationTable {
+  /** Digest of the text it was loaded from; null when the rule that carries it is gone. */
+  readonly digest: string | null
+  readonly rules: number
+  readonly elements: number
+}
+
+export interface RenderedIsolation extends IsolationTable {
+  /** Rules and elements; loadScript() wraps them. */
+  readonly body: string
+}
+
+/**
+ * The rules of forwarding to and from our links. Whatever neither enters nor leaves a link of ours
+ * is none of our business. Replies need no shortcut by connection state: flows come in pairs. The
+ * chain runs before Docker's filter and any masquerade, so that addresses are still the senders'.
+ * One bridge's own frames come here only when br_netfilter sends them (bridge-nf-call-iptables=1).
+ */
+export function renderIsolation(want: HostState): RenderedIsolation {
+  const bridges = want.bridges.map(({ name }) => `"${name}" . "${name}"`).sort()
+  const flows = disjointFlows(want.allowed).map((flow) => {
+    return `"${flow.fromLink}" . "${flow.toLink}" . ${flow.fromPrefix} . ${flow.toPrefix}`
+  })
+  const rules = [
+    `iifname != "${LINK_PREFIX}*" oifname != "${LINK_PREFIX}*" accept`,
+    'iifname . oifname @same_bridge accept',
+    'iifname . oifname . ip saddr . ip daddr @allowed accept',
+    'meta nfproto ipv6 counter name "ipv6" drop',
+    `iifname != "${LINK_PREFIX}*" counter name "into_ours" drop`,
+    `oifname != "${LINK_PREFIX}*" counter name "out_of_ours" drop`,
+    'counter name "between_ours" drop',
+  ]
+  const digest = createHash('sha256')
+    .update([...bridges, ...flows, ...rules].join('\n'))
+    .digest('hex')
+    .slice(0, 16)
+  const body = [
+    '  set same_bridge {',
+    '    type ifname . ifname',
+    ...elementLines(bridges),
+    '  }',
+    '  set allowed {',
+    '    type ifname . ifname . ipv4_addr . ipv4_addr',
+    '    flags interval',
+    ...elementLines(flows),
+    '  }',
+    '  chain forward {',
+    '    type filter hook forward priority -10; policy accept;',
+    ...rules.slice(0, -1).map((rule) => `    ${rule}`),
+    `    ${rules.at(-1)} comment "${SHAPE} ${digest}"`,
+    '  }',
+  ].join('\n')
+  return { body, digest, rules: rules.length, elements: bridges.length + flows.length }
+}
+
+function elementLines(elements: readonly string[]): string[] {
+  return elements.length === 0
+    ? []
+    : ['    elements = {', elements.map((text) => `      ${text}`).join(',\n'), '    }']
+}
+
+/**
+ * The transaction that puts the rendered rules in force. Over an intact table of the same shape it
+ * keeps the named counters; otherwise the table is made anew.
+ */
+export function loadScript(
+  { body, rules }: RenderedIsolation,
+  have: IsolationTable | null,
+): string {
+  const clear =
+    !have?.digest || have.rules !== rules
+      ? [`table inet ${NFT_TABLE}`, `delete table inet ${NFT_TABLE}`]
+      : [
+          `flush chain inet ${NFT_TABLE} forward`,
+          `delete set inet ${NFT_TABLE} same_bridge`,
+          `delete set inet ${NFT_TABLE} allowed`,
+        ]
+  const counters = ISOLATION_COUNTERS.map((name) => `  counter ${name} {}`)
+  return [...clear, `table inet ${NFT_TABLE} {`, ...counters, body, '}', ''].join('\n')
+}
+
+export function sameIsolation(a: IsolationTable | null, b: IsolationTable): boolean {
+  return a?.digest === b.digest && a.rules === b.rules && a.elements === b.elements
+}
+
+const listing = z.object({
+  nftables: z.array(
+    z.looseObject({
+      set: z.object({ elem: z.array(z.unknown()).default([]) }).optional(),
+      rule: z.object({ comment: z.string().optional() }).optional(),
+      counter: z.object({ name: z.string(), packets: z.number(), bytes: z.number() }).optional(),
+    }),
+  ),
+})
+
+/** @returns null when the table does not exist @throws OverlayError host_state */
+export async function observeIsolation(): Promise<IsolationTable | null> {
+  const objects = await listJson(['list', 'table', 'inet', NFT_TABLE])
+  if (objects === null) return null
+  const rules = objects.flatMap(({ rule }) => (rule ? [rule] : []))
+  const comment = rules.at(-1)?.comment
+  return {
+    digest: comment?.startsWith(`${SHAPE} `) ? comment.slice(SHAPE.length + 1) : null,
+    rules: rules.length,
+    elements: objects.reduce((sum, { set }) => sum + (set?.elem.length ?? 0), 0),
+  }
+}
+
+/** What the isolation table has dropped; null when there is no table. @throws OverlayError host_state */
+export async function readIsolationCounters(): Promise<IsolationCounters | null> {
+  const objects = await listJson(['list', 'counters', 'table', 'inet', NFT_TABLE])
+  if (objects === null) return null
+  const found = new Map(
+    objects.flatMap(({ counter }) => (counter ? [[counter.name, counter]] : [])),
+  )
+  const read = (name: IsolationCounter): { packets: number; bytes: number } => {
+    return { packets: found.get(name)?.packets ?? 0, bytes: found.get(name)?.bytes ?? 0 }
+  }
+  return {
+    into_ours: read('into_ours'),
+    out_of_ours: read('out_of_ours'),
+    between_ours: read('between_ours'),
+    ipv6: read('ipv6'),
+  }
+}
+
+async function listJson(
+  args: readonly string[],
+): Promise<z.output<typeof listing>['nftables'] | null> {
+  try {
+    const { code, stdout, stderr } = await run('nft', ['-j', ...args], { accept: [1] })
+    if (code === 0) return listing.parse(JSON.parse(stdout)).nftables
+    if (stderr.includes('No such file or directory')) return null
+    throw new OverlayError('host_state', `nft ${args.join(' ')}: exit ${code}: ${stderr.trim()}`)
+  } catch (error) {
+    if (isMissingProgram(error)) return null
+    throw error
+  }
+}

@@ -1,0 +1,93 @@
+import { z } from 'zod'
+import { observeDockerUser, type DockerUserChain } from './docker-user.ts'
+import { LINK_PREFIX, ROUTE_PROTOCOL } from './host-state.ts'
+import { ipLink, ipQuery, ipRoute, type IpLink } from './ip.ts'
+import { observeIsolation, type IsolationTable } from './isolation.ts'
+import { observedRoute, withLength, type FullRoute } from './routes.ts'
+
+/** A link of ours as the kernel has it. */
+export interface ObservedLink {
+  readonly name: string
+  /** "bridge", "tun", "veth". */
+  readonly kind: string
+  /** Of a kind and with the fixed options that this product gives it. */
+  readonly usable: boolean
+  readonly mac: string
+  readonly mtu: number
+  readonly queueLength: number
+  readonly up: boolean
+  readonly master: string | null
+  /** "10.32.5.1/24"; without link-local ones. */
+  readonly addresses: readonly string[]
+  /** A bridge without spanning tree and forward delay. */
+  readonly plainBridge: boolean
+}
+
+/** What of the host's network stack is ours. */
+export interface ObservedState {
+  readonly links: ReadonlyMap<string, ObservedLink>
+  readonly routes: readonly FullRoute[]
+  /** Routes that the kernel itself made for addresses of our links: "10.32.5.0/24 dev ov-b…". */
+  readonly onLink: ReadonlySet<string>
+  readonly isolation: IsolationTable | null
+  /** null when Docker has no such chain here. */
+  readonly dockerUser: DockerUserChain | null
+}
+
+/** Reads everything of ours with three starts of a program. @throws OverlayError host_state */
+export async function observeHost(): Promise<ObservedState> {
+  const [[links = [], ours = [], kernel = []], isolation, dockerUser] = await Promise.all([
+    ipQuery([
+      'address show',
+      `route show table main proto ${ROUTE_PROTOCOL}`,
+      'route show table main proto kernel',
+    ]),
+    observeIsolation(),
+    observeDockerUser(),
+  ])
+  const observed = z.array(ipLink).parse(links).filter(isOurs).map(observedLink)
+  return {
+    links: new Map(observed.map((link) => [link.name, link])),
+    routes: z.array(ipRoute).parse(ours).map(observedRoute),
+    onLink: new Set(
+      z
+        .array(ipRoute)
+        .parse(kernel)
+        .filter(({ dev }) => dev?.startsWith(LINK_PREFIX))
+        .map(({ dst, dev }) => `${withLength(dst)} dev ${dev}`),
+    ),
+    isolation,
+    dockerUser,
+  }
+}
+
+const isOurs = ({ ifname }: IpLink): boolean => ifname.startsWith(LINK_PREFIX)
+
+function observedLink(link: IpLink): ObservedLink {
+  const kind = link.linkinfo?.info_kind ?? ''
+  const data = link.linkinfo?.info_data ?? {}
+  return {
+    name: link.ifname,
+    kind,
+    usable: kind !== 'tun' || isUsableTun(data),
+    mac: link.address ?? '',
+    mtu: link.mtu,
+    queueLength: link.txqlen ?? 0,
+    up: link.flags.includes('UP'),
+    master: link.master ?? null,
+    addresses: link.addr_info
+      .filter(({ scope }) => scope !== 'link')
+      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    plainBridge: data['stp_state'] === 0 && data['forward_delay'] === 0,
+  }
+}
+
+/** The flags of a TUN are fixed at its creation: multi_queue, vnet_hdr, no packet information. */
+function isUsableTun(data: Readonly<Record<string, unknown>>): boolean {
+  return (
+    data['type'] === 'tun' &&
+    data['multi_queue'] === true &&
+    data['vnet_hdr'] === true &&
+    data['pi'] === false
+  )
+}

@@ -1,0 +1,235 @@
+import { formatCidr, parseInterfaceAddress, prefixOf } from '../net/cidr.ts'
+import { formatIpv4 } from '../net/ipv4.ts'
+import {
+  editText,
+  editsFor,
+  wantedRules,
+  type ChainEdit,
+  type DockerUserChain,
+} from './docker-user.ts'
+import {
+  LINK_PREFIX,
+  NFT_TABLE,
+  type Bridge,
+  type BridgePort,
+  type HostState,
+  type Tun,
+} from './host-state.ts'
+import { loadScript, renderIsolation, sameIsolation } from './isolation.ts'
+import type { ObservedLink, ObservedState } from './observe.ts'
+import { fullRoute, routeSlot, routeText, type FullRoute } from './routes.ts'
+import { satisfies, wantedSysctls } from './sysctls.ts'
+
+/** One change of the host. Neighbouring steps of a kind are applied by one program. */
+export type Step =
+  | { readonly kind: 'ip'; readonly command: string }
+  | { readonly kind: 'sysctl'; readonly path: string; readonly value: string }
+  | { readonly kind: 'nft'; readonly script: string }
+  | {
+      readonly kind: 'iptables'
+      readonly backend: DockerUserChain['backend']
+      readonly edit: ChainEdit
+    }
+
+/** The current values of the settings that a wanted state touches; null where there is no such setting. */
+export type Sysctls = ReadonlyMap<string, string | null>
+
+/** The step as a reader would type it into a shell. */
+export function stepText(step: Step): string {
+  if (step.kind === 'ip') return `ip ${step.command}`
+  if (step.kind === 'sysctl') return `sysctl -w ${step.path}=${step.value}`
+  if (step.kind === 'nft') return `nft -f - <<'END'\n${step.script}END`
+  return `${step.backend} ${editText(step.edit)}`
+}
+
+/**
+ * The steps from what is to what is wanted, in an order that is safe at each point: links are made
+ * down, the isolation table is in force before one of them is up, addresses are there before routes
+ * that name them as source, and what goes, goes in reverse.
+ */
+export function planHost(have: ObservedState, sysctls: Sysctls, want: HostState): Step[] {
+  const wanted = [...(want.tun ? [want.tun.name] : []), ...want.bridges.map(({ name }) => name)]
+  const misfits = [...have.links.values()].filter((link) => !fits(link, want))
+  const now = withoutLinks(have, new Set(misfits.map(({ name }) => name)))
+  return [
+    ...misfits
+      .filter(({ name }) => wanted.includes(name))
+      .map(({ name }) => ip(`link del ${name}`)),
+    ...creations(now, want).map(ip),
+    ...sysctlSteps(now, sysctls, want),
+    ...isolationSteps(have, want, wanted.length > 0),
+    ...(want.tun ? tunSteps(want.tun, now.links.get(want.tun.name)) : []).map(ip),
+    ...want.bridges.flatMap((bridge) => bridgeSteps(bridge, now)).map(ip),
+    ...want.ports.flatMap((port) => portSteps(port, now.links.get(port.name))).map(ip),
+    ...routeSteps(now, want).map(ip),
+    ...dockerUserSteps(have, want),
+    ...(want.tun ? staleAddresses(want.tun, now.links.get(want.tun.name)) : []).map(ip),
+    ...removals(misfits, wanted).map(ip),
+    ...(wanted.length === 0 && have.isolation !== null
+      ? [nft(`delete table inet ${NFT_TABLE}\n`)]
+      : []),
+  ]
+}
+
+const ip = (command: string): Step => ({ kind: 'ip', command })
+const nft = (script: string): Step => ({ kind: 'nft', script })
+
+/** Whether a link of ours is one that is wanted and could serve as it. */
+function fits({ name, kind, usable }: ObservedLink, want: HostState): boolean {
+  if (name === want.tun?.name) return kind === 'tun' && usable
+  if (want.bridges.some((bridge) => bridge.name === name)) return kind === 'bridge'
+  return want.ports.some((port) => port.name === name || port.name === hostEndOf(name))
+}
+
+const CONTAINER_END = `${LINK_PREFIX}c`
+
+/** The container side waits on the host before libnetwork moves it, and comes back to the host after. */
+function hostEndOf(name: string): string | null {
+  return name.startsWith(CONTAINER_END)
+    ? `${LINK_PREFIX}h${name.slice(CONTAINER_END.length)}`
+    : null
+}
+
+function withoutLinks(have: ObservedState, gone: ReadonlySet<string>): ObservedState {
+  if (gone.size === 0) return have
+  return {
+    ...have,
+    links: new Map([...have.links].filter(([name]) => !gone.has(name))),
+  }
+}
+
+function creations(now: ObservedState, want: HostState): string[] {
+  const tun =
+    want.tun && !now.links.has(want.tun.name)
+      ? [`tuntap add dev ${want.tun.name} mode tun multi_queue vnet_hdr`]
+      : []
+  const missing = want.bridges.filter(({ name }) => !now.links.has(name))
+  const bridges = missing.map(({ name, mac, mtu }) => {
+    return `link add name ${name} address ${mac} mtu ${mtu} type bridge stp_state 0 forward_delay 0`
+  })
+  return [...tun, ...bridges]
+}
+
+function sysctlSteps(now: ObservedState, sysctls: Sysctls, want: HostState): Step[] {
+  return wantedSysctls(want)
+    .filter((rule) => {
+      // A setting of a link that is only made by this plan cannot have been read yet.
+      const isNew = rule.link !== undefined && !now.links.has(rule.link)
+      const value = sysctls.get(rule.path) ?? null
+      return value === null ? isNew : !satisfies(value, rule)
+    })
+    .map(({ path, value }) => ({ kind: 'sysctl', path, value }))
+}
+
+function isolationSteps(have: ObservedState, want: HostState, isWanted: boolean): Step[] {
+  if (!isWanted) return []
+  const rendered = renderIsolation(want)
+  return sameIsolation(have.isolation, rendered) ? [] : [nft(loadScript(rendered, have.isolation))]
+}
+
+function tunSteps(tun: Tun, have: ObservedLink | undefined): string[] {
+  return [
+    ...missingAddresses(tun, have),
+    ...setLink(tun.name, [
+      have?.mtu !== tun.mtu && `mtu ${tun.mtu}`,
+      have?.queueLength !== tun.queueLength && `txqueuelen ${tun.queueLength}`,
+      !have?.up && 'up',
+    ]),
+  ]
+}
+
+function bridgeSteps(bridge: Bridge, now: ObservedState): string[] {
+  const have = now.links.get(bridge.name)
+  return [
+    // First, because an address that goes takes the later ones of its prefix with it.
+    ...staleAddresses(bridge, have),
+    ...missingAddresses(bridge, have),
+    ...setLink(bridge.name, [
+      have !== undefined && have.mac !== bridge.mac && `address ${bridge.mac}`,
+      have !== undefined && have.mtu !== bridge.mtu && `mtu ${bridge.mtu}`,
+      !have?.up && 'up',
+    ]),
+    ...(have && !have.plainBridge
+      ? [`link set dev ${bridge.name} type bridge stp_state 0 forward_delay 0`]
+      : []),
+    ...(have?.up ? lostOnLinkRoutes(bridge, have, now) : []),
+  ]
+}
+
+function portSteps(port: BridgePort, have: ObservedLink | undefined): string[] {
+  if (have === undefined) return []
+  return setLink(port.name, [
+    have.master !== port.bridge && `master ${port.bridge}`,
+    have.mtu !== port.mtu && `mtu ${port.mtu}`,
+    !have.up && 'up',
+  ])
+}
+
+function setLink(name: string, changes: readonly (string | false)[]): string[] {
+  const words = changes.filter((change) => change !== false)
+  return words.length === 0 ? [] : [`link set dev ${name} ${words.join(' ')}`]
+}
+
+function missingAddresses(link: Bridge | Tun, have: ObservedLink | undefined): string[] {
+  return link.addresses
+    .filter((address) => !have?.addresses.includes(address))
+    .map((address) => `address add ${address} dev ${link.name}`)
+}
+
+function staleAddresses(link: Bridge | Tun, have: ObservedLink | undefined): string[] {
+  return (have?.addresses ?? [])
+    .filter((address) => !link.addresses.includes(address))
+    .map((address) => `address del ${address} dev ${link.name}`)
+}
+
+/** The kernel makes the on-link route with the address; deleted alone, only we bring it back. */
+function lostOnLinkRoutes(bridge: Bridge, have: ObservedLink, now: ObservedState): string[] {
+  return bridge.addresses
+    .filter((address) => have.addresses.includes(address) && !address.includes(':'))
+    .map(parseInterfaceAddress)
+    .filter(({ length }) => length < 32)
+    .map(({ ip, length }) => {
+      return { route: `${formatCidr(prefixOf(ip, length))} dev ${bridge.name}`, ip }
+    })
+    .filter(({ route }) => !now.onLink.has(route))
+    .map(({ route, ip }) => `route add ${route} proto kernel scope link src ${formatIpv4(ip)}`)
+}
+
+/**
+ * A slot that a route of ours holds is replaced in place, so that no packet meets a gap; a free slot
+ * is only added to, so that a route of somebody else is never overwritten.
+ */
+function routeSteps(now: ObservedState, want: HostState): string[] {
+  const wanted = want.routes.map(fullRoute)
+  const have = now.routes.filter(({ dev }) => dev === '' || now.links.has(dev) || !isOurLink(dev))
+  const present = new Set(have.map(routeText))
+  const held = new Set(have.map(routeSlot))
+  const slots = new Set(wanted.map(routeSlot))
+  return [
+    ...wanted
+      .filter((route) => !present.has(routeText(route)))
+      .map(
+        (route) => `route ${held.has(routeSlot(route)) ? 'replace' : 'add'} ${routeText(route)}`,
+      ),
+    ...have.filter((route) => !slots.has(routeSlot(route))).map(deletion),
+  ]
+}
+
+const isOurLink = (name: string): boolean => name.startsWith(LINK_PREFIX)
+const deletion = (route: FullRoute): string => `route del ${routeText(route)}`
+
+function dockerUserSteps({ dockerUser }: ObservedState, want: HostState): Step[] {
+  if (dockerUser === null) return []
+  return editsFor(dockerUser, wantedRules(want)).map((edit) => {
+    return { kind: 'iptables', backend: dockerUser.backend, edit }
+  })
+}
+
+/** Both ends of a veth pair go with one of them. */
+function removals(misfits: readonly ObservedLink[], wanted: readonly string[]): string[] {
+  const names = new Set(misfits.map(({ name }) => name))
+  return misfits
+    .filter(({ name }) => !wanted.includes(name) && !names.has(hostEndOf(name) ?? ''))
+    .map(({ name }) => `link del ${name}`)
+    .reverse()
+}

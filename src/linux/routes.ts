@@ -1,0 +1,53 @@
+import type { IpRoute } from './ip.ts'
+import { ROUTE_PROTOCOL, type Route } from './host-state.ts'
+
+/** A route with everything spelled out that `ip route` leaves to defaults: two of them compare as text. */
+export type FullRoute = Readonly<Record<keyof Route, string>>
+
+/** Fills in the defaults of iproute2 (iproute.c): scope link for a route to a device without a gateway. */
+export function fullRoute(route: Route): FullRoute {
+  const onLink = route.type === 'unicast' && route.via === undefined
+  return {
+    type: route.type,
+    to: route.to,
+    dev: route.dev ?? '',
+    via: route.via ?? '',
+    src: route.src ?? '',
+    scope: route.scope ?? (onLink ? 'link' : 'global'),
+    metric: String(route.metric ?? 0),
+  }
+}
+
+/** The same for a route that the kernel reported. */
+export function observedRoute(route: IpRoute): FullRoute {
+  const special = route.type !== 'unicast'
+  return {
+    type: route.type,
+    to: withLength(route.dst),
+    dev: special ? '' : (route.dev ?? ''),
+    via: route.gateway ?? '',
+    src: route.prefsrc ?? '',
+    scope: route.scope ?? 'global',
+    metric: String(route.metric ?? 0),
+  }
+}
+
+/** `ip route` writes a host route without its length and the widest one as a word. */
+export function withLength(prefix: string): string {
+  if (prefix === 'default') return '0.0.0.0/0'
+  return prefix.includes('/') ? prefix : `${prefix}/32`
+}
+
+/** What the kernel tells routes of one table apart by: it holds one route for each. */
+export const routeSlot = (route: FullRoute): string => `${route.to} metric ${route.metric}`
+
+/** Everything of a route after `ip route add`. */
+export function routeText(route: FullRoute): string {
+  const words = [route.type === 'unicast' ? route.to : `${route.type} ${route.to}`]
+  if (route.via) words.push(`via ${route.via}`)
+  if (route.dev) words.push(`dev ${route.dev}`)
+  words.push(`proto ${ROUTE_PROTOCOL} scope ${route.scope}`)
+  if (route.src) words.push(`src ${route.src}`)
+  if (route.metric !== '0') words.push(`metric ${route.metric}`)
+  return words.join(' ')
+}

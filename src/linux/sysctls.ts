@@ -1,0 +1,93 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { HostState } from './host-state.ts'
+
+/** Where the kernel's settings are; a managed plugin binds the host's /proc elsewhere. */
+export const PROC_SYS = '/proc/sys'
+
+/** A setting that must hold. */
+export interface SysctlRule {
+  /** Under /proc/sys: "net/ipv4/ip_forward". */
+  readonly path: string
+  readonly value: string
+  /** A limit that is raised to the value and never lowered. */
+  readonly atLeast?: boolean
+  /** The link it belongs to: it exists as long as the link does. */
+  readonly link?: string
+}
+
+/**
+ * One neighbour entry is needed for each (container, remote address) in a table that all namespaces
+ * share; at gc_thresh3 the kernel refuses new ones ("neighbour table overflow").
+ */
+const NEIGHBOUR_LIMITS = { gc_thresh1: '8192', gc_thresh2: '49152', gc_thresh3: '65536' }
+
+/** The settings that a wanted state needs beside those it lists itself. */
+export function wantedSysctls(want: HostState): SysctlRule[] {
+  const listed = [...want.sysctls].map(([path, value]): SysctlRule => ({ path, value }))
+  if (want.tun === null && want.bridges.length === 0) return listed
+  return [
+    ...listed,
+    { path: 'net/ipv4/ip_forward', value: '1' },
+    ...['ipv4', 'ipv6'].flatMap((family) =>
+      Object.entries(NEIGHBOUR_LIMITS).map(([name, value]): SysctlRule => {
+        return { path: `net/${family}/neigh/default/${name}`, value, atLeast: true }
+      }),
+    ),
+    ...(want.tun ? linkSysctls(want.tun.name, want.tun.addresses) : []),
+    ...want.bridges.flatMap((bridge) => [
+      ...linkSysctls(bridge.name, bridge.addresses),
+      rule(bridge.name, 'ipv4/conf', 'proxy_arp', bridge.proxyArp ? '1' : '0'),
+      // The default holds every proxied answer back for up to 0.8 s (neigh.default.proxy_delay).
+      ...(bridge.proxyArp ? [rule(bridge.name, 'ipv4/neigh', 'proxy_delay', '0')] : []),
+    ]),
+  ]
+}
+
+function linkSysctls(link: string, addresses: readonly string[]): SysctlRule[] {
+  const hasIpv6 = addresses.some((address) => address.includes(':'))
+  return [
+    rule(link, 'ipv4/conf', 'forwarding', '1'),
+    rule(link, 'ipv4/conf', 'send_redirects', '0'),
+    // Without IPv6 addresses the host must neither speak IPv6 on the link nor believe a container's
+    // router advertisements.
+    rule(link, 'ipv6/conf', 'accept_ra', '0'),
+    rule(link, 'ipv6/conf', 'disable_ipv6', hasIpv6 ? '0' : '1'),
+  ]
+}
+
+const rule = (link: string, folder: string, name: string, value: string): SysctlRule => {
+  return { path: `net/${folder}/${link}/${name}`, value, link }
+}
+
+/** The values by path; null where the kernel has no such setting (no IPv6, not the initial namespace). */
+export function readSysctls(
+  paths: readonly string[],
+  root = PROC_SYS,
+): ReadonlyMap<string, string | null> {
+  return new Map(paths.map((path) => [path, readSysctl(join(root, path))]))
+}
+
+function readSysctl(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    return null
+  }
+}
+
+/** @returns false when the kernel has no such setting @throws what fs throws otherwise */
+export function writeSysctl(path: string, value: string, root = PROC_SYS): boolean {
+  try {
+    writeFileSync(join(root, path), value, { flag: 'r+' })
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** Whether a value that was read satisfies the rule. */
+export function satisfies(have: string, { value, atLeast }: SysctlRule): boolean {
+  return atLeast ? Number(have) >= Number(value) : have === value
+}

@@ -1,0 +1,82 @@
+import { argv } from './argv.ts'
+import type { DockerHost } from './docker-host.ts'
+import { OverlayError } from '../src/errors.ts'
+import { PEER_PORT } from './image.ts'
+
+/** A running container of the lab's image, by name on its host. */
+export class Container {
+  readonly host: DockerHost
+  readonly name: string
+
+  constructor(host: DockerHost, name: string) {
+    this.host = host
+    this.name = name
+  }
+
+  /** Runs a program inside and gives what it printed. @throws OverlayError host_state */
+  async exec(...words: string[]): Promise<string> {
+    return this.host.docker('exec', this.name, ...words)
+  }
+
+  /** Its address in a Docker network; without a name in the only one it has. @throws OverlayError not_found */
+  async ip(network?: string): Promise<string> {
+    const found = await this.networks()
+    const only = Object.keys(found).length === 1 ? Object.values(found)[0] : undefined
+    const ip = network === undefined ? only : found[network]
+    if (ip === undefined || ip === '') {
+      throw new OverlayError(
+        'not_found',
+        `container ${this.name} on ${this.host.name} has no one address in ${network ?? 'its network'}: ${JSON.stringify(found)}`,
+      )
+    }
+    return ip
+  }
+
+  /** Docker network name to address. */
+  async networks(): Promise<Record<string, string>> {
+    const json = await this.host.docker(
+      'inspect',
+      '-f',
+      '{{json .NetworkSettings.Networks}}',
+      this.name,
+    )
+    const networks = JSON.parse(json) as Record<string, { IPAddress: string }>
+    return Object.fromEntries(
+      Object.entries(networks).map(([name, { IPAddress }]) => [name, IPAddress]),
+    )
+  }
+
+  /** The process number of its first process on the host, for `nsenter` there. */
+  async pid(): Promise<number> {
+    return Number(await this.host.docker('inspect', '-f', '{{.State.Pid}}', this.name))
+  }
+
+  /** One echo request that must be answered within the seconds given. @throws OverlayError host_state */
+  async ping(ip: string, { seconds = 2, size = 56 } = {}): Promise<void> {
+    await this.exec('ping', '-c', '1', '-W', String(seconds), '-s', String(size), ip)
+  }
+
+  /** Whether `ip` answers within a second; for places where it must not. */
+  async reaches(ip: string): Promise<boolean> {
+    return this.ping(ip, { seconds: 1 }).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  /** Asks the lab container at `ip` over TCP who it is talking to: the source address as the peer saw it. */
+  async sourceSeenBy(ip: string, seconds = 3): Promise<string> {
+    // Debian's busybox crashes on wget's own -T.
+    return this.exec(...argv`timeout ${seconds} wget -q -O - http://${ip}/cgi-bin/peer`)
+  }
+
+  /** The same over UDP; empty when no answer comes within a second. */
+  async udpSourceSeenBy(ip: string): Promise<string> {
+    const ask = `echo | socat -T 1 - UDP4:${ip}:${PEER_PORT}`
+    return (await this.exec('sh', '-c', ask)).trim()
+  }
+
+  async remove(): Promise<void> {
+    await this.host.docker('rm', '-f', '-v', this.name)
+  }
+}

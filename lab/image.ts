@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { command } from './command.ts'
+
+/** The image that every lab host has; it serves the pages below until it is killed. */
+export const IMAGE = 'overlay-lab:latest'
+
+/** Port of the TCP and UDP services that answer with the address they were asked from. */
+export const PEER_PORT = 7
+
+/** What `docker import` adds to the archive. */
+export const IMAGE_CHANGES = ['CMD ["/bin/serve"]']
+
+const PROGRAMS = ['/usr/bin/iperf3', '/usr/bin/sockperf', '/usr/bin/socat']
+
+const SERVE = `#!/bin/sh
+# GET /cgi-bin/peer gives the caller's address, GET /cgi-bin/name this container's host name; TCP and UDP port ${PEER_PORT} the caller's address.
+socat TCP4-LISTEN:${PEER_PORT},fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' &
+socat UDP4-RECVFROM:${PEER_PORT},fork SYSTEM:'echo $SOCAT_PEERADDR' &
+httpd -f -p 0.0.0.0:80 -h /www &
+# Process 1 ends on no signal but those it handles.
+trap 'exit 0' TERM INT
+wait
+`
+const cgi = (line: string): string => `#!/bin/sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+${line}
+`
+const FILES: Readonly<Record<string, string>> = {
+  '/bin/serve': SERVE,
+  '/www/cgi-bin/peer': cgi('echo "$REMOTE_ADDR"'),
+  '/www/cgi-bin/name': cgi('hostname'),
+  '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n',
+  '/etc/group': 'root:x:0:\n',
+}
+
+/** Where archives are kept between labs; any may be deleted at any time. */
+export const IMAGE_CACHE = '/tmp/overlay-ts-lab-image'
+
+/**
+ * The path of a tar archive with the image's root file system, made of this machine's own busybox, iperf3,
+ * sockperf and socat, once for each version of them.
+ */
+export async function imageArchive(): Promise<string> {
+  const parts = ['/bin/busybox', ...PROGRAMS].map((path) => {
+    const { size, mtimeMs } = statSync(path)
+    return [path, size, mtimeMs]
+  })
+  const version = createHash('sha256')
+    .update(JSON.stringify([parts, FILES]))
+    .digest('hex')
+  const archive = join(IMAGE_CACHE, `${version.slice(0, 16)}.tar`)
+  if (existsSync(archive)) return archive
+  mkdirSync(IMAGE_CACHE, { recursive: true })
+  const work = mkdtempSync(join(IMAGE_CACHE, 'new-'))
+  try {
+    const root = join(work, 'root')
+    await fillRoot(root)
+    await command(['tar', '-C', root, '-cf', join(work, 'image.tar'), '.'])
+    // Two labs may get here at once; both archives are good.
+    renameSync(join(work, 'image.tar'), archive)
+  } finally {
+    rmSync(work, { recursive: true })
+  }
+  return archive
+}
+
+async function fillRoot(root: string): Promise<void> {
+  for (const dir of ['bin', 'proc', 'sys', 'dev', 'tmp', 'root']) {
+    mkdirSync(join(root, dir), { recursive: true })
+  }
+  chmodSync(join(root, 'tmp'), 0o1777)
+  copyInto(root, '/bin/busybox')
+  for (const applet of (await command(['/bin/busybox', '--list'])).split('\n')) {
+    if (applet !== 'busybox') symlinkSync('busybox', join(root, 'bin', applet))
+  }
+  for (const program of PROGRAMS) {
+    copyInto(root, program)
+    // "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)" and "/lib64/ld-linux-x86-64.so.2 (0x…)"
+    const libraries = (await command(['ldd', program])).matchAll(/(\/\S+) \(0x/g)
+    for (const [, library] of libraries) copyInto(root, library!)
+  }
+  for (const [path, text] of Object.entries(FILES)) {
+    mkdirSync(join(root, dirname(path)), { recursive: true })
+    writeFileSync(join(root, path), text, { mode: 0o755 })
+  }
+}
+
+function copyInto(root: string, path: string): void {
+  mkdirSync(join(root, dirname(path)), { recursive: true })
+  copyFileSync(path, join(root, path))
+}

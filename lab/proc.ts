@@ -1,0 +1,30 @@
+import { readFileSync, readlinkSync } from 'node:fs'
+
+/** The children of a process's first thread (proc(5)). */
+export function childrenOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+    return children === '' ? [] : children.split(' ').map(Number)
+  } catch {
+    return []
+  }
+}
+
+/** Clock ticks between boot and the start of the process: field 22 of /proc/PID/stat (proc(5)). */
+export function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  } catch {
+    return undefined
+  }
+}
+
+/** False when either process is gone. */
+export function samePidNamespace(a: number, b: number): boolean {
+  try {
+    return readlinkSync(`/proc/${a}/ns/pid`) === readlinkSync(`/proc/${b}/ns/pid`)
+  } catch {
+    return false
+  }
+}

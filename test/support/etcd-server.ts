@@ -104,17 +104,25 @@ export class EtcdServer implements AsyncDisposable {
     const log = join(this.dataDir, 'etcd.log')
     const fd = openSync(log, 'a')
     const { tls } = this.#options
+    const flags = {
+      name: 'test',
+      'data-dir': join(this.dataDir, 'member'),
+      'listen-client-urls': this.endpoint,
+      'advertise-client-urls': this.endpoint,
+      'listen-peer-urls': peer,
+      'initial-advertise-peer-urls': peer,
+      'initial-cluster': `test=${peer}`,
+      logger: 'zap',
+      'log-level': 'warn',
+      ...(tls && { 'cert-file': tls.cert, 'key-file': tls.key }),
+      ...(tls?.clientCa && { 'client-cert-auth': 'true', 'trusted-ca-file': tls.clientCa }),
+    }
+    // However this process ends, etcd ends with it.
+    const tied = ['setpriv', '--pdeathsig', 'KILL', ...this.#prefix()]
     const command = [
-      // However this process ends, etcd ends with it.
-      ...['setpriv', '--pdeathsig', 'KILL'],
-      ...this.#prefix(),
+      ...tied,
       'etcd',
-      ...['--name', 'test', '--data-dir', join(this.dataDir, 'member'), '--logger', 'zap'],
-      ...['--listen-client-urls', this.endpoint, '--advertise-client-urls', this.endpoint],
-      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-      ...['--initial-cluster', `test=${peer}`, '--log-level', 'warn'],
-      ...(tls ? ['--cert-file', tls.cert, '--key-file', tls.key] : []),
-      ...(tls?.clientCa ? ['--client-cert-auth', '--trusted-ca-file', tls.clientCa] : []),
+      ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
     ]
     const [program = '', ...rest] = command
     const child = spawn(program, rest, { stdio: ['ignore', fd, fd] })

@@ -1,0 +1,165 @@
+import type { z } from 'zod'
+import { LOG_LEVELS } from '../src/log.ts'
+import {
+  absolutePath,
+  dockerAddress,
+  etcdEndpoints,
+  etcdPrefix,
+  interfaceName,
+  listenAddress,
+  oneOf,
+  overlayNetwork,
+  secret,
+  socketPath,
+  text,
+  unicastIpv4,
+  wholeNumber,
+} from './setting-schemas.ts'
+
+/** One environment variable: everything that the program, its documentation and config.json say of it. */
+export interface Setting<T> {
+  /** What an unset or empty variable stands for; "" leaves the field null (or its list empty). */
+  readonly fallback: string
+  /** One sentence. */
+  readonly meaning: string
+  /** Said in place of a value when there is none. */
+  readonly whenUnset?: string
+  readonly schema: z.ZodType<T, string>
+  readonly secret?: true
+}
+
+const NONE = 'none'
+
+/** Every variable that the program reads, in the order in which they are documented. */
+export const SETTINGS = {
+  ETCD_ENDPOINTS: {
+    fallback: '',
+    meaning: 'URLs of the etcd servers, separated by commas; without any, this host starts its own',
+    whenUnset: 'an etcd of its own, started here',
+    schema: etcdEndpoints,
+  },
+  ETCD_PREFIX: {
+    fallback: '/overlay-ts',
+    meaning: 'Path in etcd under which all keys lie; hosts of one cluster share it',
+    schema: etcdPrefix,
+  },
+  ETCD_CACERT: {
+    fallback: '',
+    meaning: "File with the certificates (PEM) that sign the etcd servers' own",
+    whenUnset: "the system's certificates",
+    schema: absolutePath,
+  },
+  ETCD_CERT: {
+    fallback: '',
+    meaning: 'File with the certificate (PEM) this host shows to etcd; needs ETCD_KEY',
+    whenUnset: NONE,
+    schema: absolutePath,
+  },
+  ETCD_KEY: {
+    fallback: '',
+    meaning: 'File with the private key (PEM) of ETCD_CERT',
+    whenUnset: NONE,
+    schema: absolutePath,
+  },
+  ETCD_USER: {
+    fallback: '',
+    meaning: 'User name for etcd; needs a password',
+    whenUnset: NONE,
+    schema: text,
+  },
+  ETCD_USER_FILE: {
+    fallback: '',
+    meaning: 'File whose first line is the user name for etcd, in place of ETCD_USER',
+    whenUnset: NONE,
+    schema: absolutePath,
+  },
+  ETCD_PASSWORD: {
+    fallback: '',
+    meaning: 'Password for etcd; a file keeps it out of `docker plugin inspect`',
+    whenUnset: NONE,
+    schema: secret,
+    secret: true,
+  },
+  ETCD_PASSWORD_FILE: {
+    fallback: '',
+    meaning: 'File whose first line is the password for etcd, in place of ETCD_PASSWORD',
+    whenUnset: NONE,
+    schema: absolutePath,
+  },
+  IFACE: {
+    fallback: '',
+    meaning: "Network interface whose address carries this host's tunnel packets",
+    whenUnset: "the default route's interface",
+    schema: interfaceName,
+  },
+  HOST_IP: {
+    fallback: '',
+    meaning: 'Address that other hosts reach this one at, when it is not that of IFACE',
+    whenUnset: "the interface's address",
+    schema: unicastIpv4,
+  },
+  NETWORK: {
+    fallback: '10.32.0.0/12',
+    meaning: "Addresses of the whole cluster, from which pools and hosts' subnets are cut",
+    schema: overlayNetwork,
+  },
+  POOL_LEN: {
+    fallback: '17',
+    meaning: "Prefix length of an overlay's pool",
+    schema: wholeNumber(0, 28),
+  },
+  SUBNET_LEN: {
+    fallback: '24',
+    meaning: "Prefix length of a host's subnet",
+    schema: wholeNumber(2, 30),
+  },
+  VXLAN_PORT: {
+    fallback: '8472',
+    meaning: 'UDP port of the tunnels, the same on all hosts',
+    schema: wholeNumber(1, 65535),
+  },
+  DATAPATH: {
+    fallback: 'userspace',
+    meaning: 'Who carries packets between hosts: this process (userspace)',
+    schema: oneOf(['userspace'], { kernel: 'the kernel datapath is not part of this version' }),
+  },
+  WORKERS: {
+    fallback: '1',
+    meaning: 'Threads of the forwarder',
+    schema: wholeNumber(1, 64),
+  },
+  SOCKET: {
+    fallback: '/run/docker/plugins/overlay-ts.sock',
+    meaning: "Unix socket on which Docker finds the plugin; its name is the driver's",
+    schema: socketPath,
+  },
+  STATE_DIR: {
+    fallback: '/var/lib/overlay-ts',
+    meaning: 'Folder for what must survive a restart: identity, networks, endpoints',
+    schema: absolutePath,
+  },
+  ADMIN_LISTEN: {
+    fallback: '127.0.0.1:9847',
+    meaning: 'Address and port of health checks, metrics and state, for this host only by default',
+    schema: listenAddress,
+  },
+  DOCKER_HOST: {
+    fallback: 'unix:///var/run/docker.sock',
+    meaning: "Docker's API, from which the names of networks and containers are learned",
+    schema: dockerAddress,
+  },
+  LOG_LEVEL: {
+    fallback: 'info',
+    meaning: `Least severity that is logged: ${LOG_LEVELS.join(', ')}`,
+    schema: oneOf(LOG_LEVELS),
+  },
+} satisfies Record<string, Setting<unknown>>
+
+export type SettingName = keyof typeof SETTINGS
+
+/** What the variables parse to; null for one that is unset and has no fallback. */
+export type SettingValues = {
+  readonly [Name in SettingName]:
+    | z.output<(typeof SETTINGS)[Name]['schema']>
+    | ((typeof SETTINGS)[Name]['fallback'] extends '' ? null : never)
+}

@@ -1,0 +1,153 @@
+import { store16 } from '../packet/bytes.ts'
+import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
+import {
+  GSO_NONE,
+  GSO_TCPV4,
+  GSO_UDP,
+  VNET_LENGTH,
+  writePartialVnet,
+  writePlainVnet,
+} from '../packet/vnet-header.ts'
+import { COUNTER, type Counters } from './counters.ts'
+import { Gather } from './gather.ts'
+import { MAX_SEGMENTS, OPEN_RUNS } from './limits.ts'
+import type { PacketMemory } from './packet-memory.ts'
+import { isCandidate, Run } from './run.ts'
+import {
+  CHECKSUM_PARTIAL,
+  CHECKSUM_VALID,
+  checksumFieldOf,
+  pseudoSumOf,
+} from './transport-checksum.ts'
+
+/** What the forwarder needs of the containers' side. The TUN implements it, and tests. */
+export interface ContainerPort {
+  /** Writes one virtio header and packet now, or drops and counts; the pieces are reused afterwards. */
+  write(pieces: Gather): void
+}
+
+/** What the kernel behind the TUN can take. */
+export interface CoalesceOptions {
+  /** Put TCP segments together. */
+  tcp: boolean
+  /** Put UDP datagrams together, and pass UDP super-packets on (Linux 6.2; sound from 6.8.5). */
+  udp: boolean
+}
+
+/**
+ * Puts verified segments back together on their way to the TUN. Packets of a flow are never reordered:
+ * whatever cannot join the flow's run sends the run out first. Nothing is held beyond flush().
+ */
+export class Coalescer {
+  readonly #memory: PacketMemory
+  readonly #port: ContainerPort
+  readonly #counters: Counters
+  readonly #options: CoalesceOptions
+  readonly #runs: readonly Run[]
+  readonly #single: Gather
+  #oldest = 0
+
+  constructor(
+    memory: PacketMemory,
+    port: ContainerPort,
+    counters: Counters,
+    options: CoalesceOptions,
+  ) {
+    this.#memory = memory
+    this.#port = port
+    this.#counters = counters
+    this.#options = options
+    this.#runs = Array.from({ length: OPEN_RUNS }, () => new Run(memory))
+    this.#single = new Gather(memory, 1)
+  }
+
+  /**
+   * Takes one packet; the ten bytes before it are free for its virtio header.
+   * @param checksum verdict of verify(), not BAD
+   * @param segmentPayload 0, or the payload size at which the kernel is to cut an oversize packet
+   */
+  put(packet: InnerPacket, checksum: number, segmentPayload: number): void {
+    if (packet.kind !== KIND_TCP && packet.kind !== KIND_UDP) {
+      writePlainVnet(this.#memory.bytes, packet.at - VNET_LENGTH)
+      this.#writeSingle(packet)
+      return
+    }
+    const run = this.#runOf(packet)
+    const joins =
+      this.#options.tcp &&
+      checksum === CHECKSUM_VALID &&
+      segmentPayload === 0 &&
+      isCandidate(this.#memory.bytes, packet, this.#options.udp)
+    if (run !== null) {
+      if (joins && run.takes(packet)) {
+        run.append(packet)
+        return
+      }
+      this.#write(run)
+    }
+    if (joins) {
+      this.#freeRun().begin(packet)
+      return
+    }
+    this.#writeVnet(packet, checksum, segmentPayload)
+    this.#writeSingle(packet)
+  }
+
+  flush(): void {
+    for (const run of this.#runs) this.#write(run)
+  }
+
+  #runOf(packet: InnerPacket): Run | null {
+    for (const run of this.#runs) if (run.isOf(packet)) return run
+    return null
+  }
+
+  #freeRun(): Run {
+    for (const run of this.#runs) if (run.segments === 0) return run
+    const run = this.#runs[this.#oldest]!
+    this.#oldest = (this.#oldest + 1) % this.#runs.length
+    this.#write(run)
+    return run
+  }
+
+  #write(run: Run): void {
+    if (run.segments === 0) return
+    run.finish()
+    if (run.segments > 1) this.#counters.add(COUNTER.rx_coalesced, run.segments)
+    this.#port.write(run.pieces)
+    run.clear()
+  }
+
+  #writeSingle(packet: InnerPacket): void {
+    this.#single.clear()
+    this.#single.add(packet.at - VNET_LENGTH, VNET_LENGTH + packet.length)
+    this.#port.write(this.#single)
+  }
+
+  #writeVnet(packet: InnerPacket, checksum: number, segmentPayload: number): void {
+    const { bytes } = this.#memory
+    const vnet = packet.at - VNET_LENGTH
+    const cut = segmentPayload > 0 && this.#canCut(packet, segmentPayload)
+    if (checksum !== CHECKSUM_PARTIAL && !cut) {
+      writePlainVnet(bytes, vnet)
+      return
+    }
+    const field = checksumFieldOf(packet)
+    store16(bytes, packet.transportAt + field, pseudoSumOf(bytes, packet))
+    writePartialVnet(
+      bytes,
+      vnet,
+      !cut ? GSO_NONE : packet.kind === KIND_TCP ? GSO_TCPV4 : GSO_UDP,
+      packet.headerLength + packet.transportHeaderLength,
+      cut ? segmentPayload : 0,
+      packet.headerLength,
+      field,
+    )
+  }
+
+  #canCut(packet: InnerPacket, segmentPayload: number): boolean {
+    if (packet.payloadLength <= segmentPayload) return false
+    if (packet.kind === KIND_TCP) return true
+    return this.#options.udp && packet.payloadLength <= segmentPayload * MAX_SEGMENTS
+  }
+}

@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
+
+/**
+ * Who has a UDP port of an address, in words: `"overlay-ts" (process 412)`, or the kernel, whose own
+ * vxlan devices hold their port without a process. null if nobody is found.
+ */
+export function portOwner(ip: Ipv4, port: number): string | null {
+  const inode = socketInode(ip, port)
+  if (inode === null) return null
+  if (inode === '0') return 'the kernel (a vxlan device, see "ip -d link show type vxlan")'
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    if (holds(pid, inode)) return `"${nameOf(pid)}" (process ${pid})`
+  }
+  return 'a process that this one may not see'
+}
+
+/** Inode of the socket that holds the port on this address or on all of them (proc(5), net/udp). */
+function socketInode(ip: Ipv4, port: number): string | null {
+  // Addresses stand there as the kernel's bytes read as one little-endian number.
+  const hex = (value: number, digits: number) =>
+    value.toString(16).toUpperCase().padStart(digits, '0')
+  const own = formatIpv4(ip)
+    .split('.')
+    .toReversed()
+    .map((part) => hex(Number(part), 2))
+    .join('')
+  const wanted = [`${own}:${hex(port, 4)}`, `00000000:${hex(port, 4)}`]
+  for (const line of readFileSync('/proc/net/udp', 'utf8').split('\n').slice(1)) {
+    const fields = line.trim().split(/\s+/)
+    if (wanted.includes(fields[1] ?? '')) return fields[9] ?? null
+  }
+  return null
+}
+
+function holds(pid: string, inode: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some(
+      (fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`,
+    )
+  } catch {
+    return false // it ended meanwhile, or is not ours to see
+  }
+}
+
+function nameOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return 'unknown'
+  }
+}

@@ -1,0 +1,100 @@
+import { OverlayError } from '../errors.ts'
+import { VNET_LENGTH } from '../packet/vnet-header.ts'
+import { EBUSY, EINVAL, EPERM, errnoName } from './errno.ts'
+import { errno, libc } from './libc.ts'
+import type { PacketMemory } from './packet-memory.ts'
+
+/**
+ * Queues of a TUN device (Documentation/networking/tuntap.rst; include/uapi/linux/if_tun.h). The
+ * device is made elsewhere and is persistent: it outlives this process, with its addresses and routes.
+ */
+const O_RDWR = 0o2
+const O_NONBLOCK = 0o4000
+const O_CLOEXEC = 0o2000000
+
+const TUNSETIFF = 0x4004_54ca
+const TUNSETOFFLOAD = 0x4004_54d0
+const TUNSETVNETHDRSZ = 0x4004_54d8
+
+const IFF_TUN = 0x0001
+const IFF_MULTI_QUEUE = 0x0100
+const IFF_NO_PI = 0x1000
+const IFF_VNET_HDR = 0x4000
+
+const IFREQ_LENGTH = 40
+const IFREQ_FLAGS = 16
+const NAME_LIMIT = 15
+
+/**
+ * What the kernel may hand over unfinished, best first: checksum, TCP over IPv4 and IPv6, and UDP
+ * (both families together, Linux 6.2). TSO with CWR (TUN_F_TSO_ECN) is left to the kernel.
+ */
+const OFFLOADS = [
+  { bits: 0x67, name: 'checksum, TSO and USO' },
+  { bits: 0x07, name: 'checksum and TSO' },
+  { bits: 0x01, name: 'checksum' },
+  { bits: 0x00, name: 'none' },
+] as const
+
+const USO = 0x60
+
+export interface TunQueue {
+  readonly fd: number
+  /** What the kernel agreed to hand over unfinished, for the log. */
+  readonly offload: string
+  /** UDP super-packets are understood. */
+  readonly udpGso: boolean
+}
+
+/**
+ * Attaches one more queue to an existing device.
+ * @throws OverlayError datapath
+ */
+export function attachTun(name: string, scratch: PacketMemory): TunQueue {
+  // TUNSETIFF makes a device that does not exist; one made so would vanish with this process.
+  if (name.length > NAME_LIMIT || libc.if_nametoindex(name) === 0) {
+    throw new OverlayError('datapath', `there is no network device ${name} to attach to`)
+  }
+  const fd = libc.open('/dev/net/tun', O_RDWR | O_NONBLOCK | O_CLOEXEC)
+  if (fd < 0) {
+    throw new OverlayError('datapath', `cannot open /dev/net/tun: ${errnoName(errno())}`)
+  }
+  try {
+    setInterface(fd, name, scratch)
+    const size = scratch.reserve(4)
+    scratch.words[size >>> 2] = VNET_LENGTH
+    check(fd, TUNSETVNETHDRSZ, scratch.base + size, name)
+    const offload = OFFLOADS.find(({ bits }) => libc.ioctl(fd, TUNSETOFFLOAD, bits) === 0)
+    return {
+      fd,
+      offload: offload?.name ?? 'none',
+      udpGso: ((offload?.bits ?? 0) & USO) === USO,
+    }
+  } catch (error) {
+    libc.close(fd)
+    throw error
+  }
+}
+
+function setInterface(fd: number, name: string, scratch: PacketMemory): void {
+  const ifreq = scratch.reserve(IFREQ_LENGTH)
+  new TextEncoder().encodeInto(name, scratch.bytes.subarray(ifreq, ifreq + NAME_LIMIT))
+  scratch.words[(ifreq + IFREQ_FLAGS) >>> 2] = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE
+  check(fd, TUNSETIFF, scratch.base + ifreq, name)
+}
+
+function check(fd: number, request: number, argument: number, name: string): void {
+  if (libc.ioctl(fd, request, argument) === 0) return
+  const failure = errno()
+  const hint = HINTS.get(failure)
+  throw new OverlayError(
+    'datapath',
+    `cannot attach to the TUN ${name}: ${errnoName(failure)}${hint ? `, ${hint}` : ''}`,
+  )
+}
+
+const HINTS = new Map([
+  [EINVAL, 'it is not a TUN made with "multi_queue vnet_hdr"; delete it, so that it is made anew'],
+  [EBUSY, 'another process holds it'],
+  [EPERM, 'CAP_NET_ADMIN is needed'],
+])

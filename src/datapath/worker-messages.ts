@@ -1,0 +1,21 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { CoalesceOptions } from './coalesce.ts'
+import type { UnderlaySockets } from './underlay-sockets.ts'
+
+/** What a worker starts with. File descriptors belong to the process, so numbers are enough. */
+export interface WorkerStart {
+  readonly tun: number
+  readonly sockets: UnderlaySockets
+  readonly port: number
+  readonly coalesce: CoalesceOptions
+  /** Wakes the worker out of poll(2). */
+  readonly eventfd: number
+  /** One word: not 0 when the worker is to end. */
+  readonly stop: SharedArrayBuffer
+  readonly counters: SharedArrayBuffer
+  /** Brings subnet maps (SharedArrayBuffer), looked at after each wake-up by the eventfd. */
+  readonly maps: MessagePort
+  readonly firstMap: SharedArrayBuffer
+}
+
+export const READY = 'ready'

@@ -1,0 +1,75 @@
+import type { AllowedFlow, Bridge, HostState, Route } from '../../../src/linux/host-state.ts'
+import type { ObservedLink, ObservedState } from '../../../src/linux/observe.ts'
+
+/** A host without anything of ours. */
+export const NOTHING: ObservedState = {
+  links: new Map(),
+  routes: [],
+  onLink: new Set(),
+  isolation: null,
+  dockerUser: { backend: 'iptables', rules: ['-j RETURN'] },
+}
+
+const POOL_WEB = '10.33.0.0/17'
+
+/** A pooled overlay "web" with this host's subnet 10.33.5.0/24 and one container. */
+export const WEB: HostState = {
+  tun: { name: 'ov-tun', mtu: 1450, queueLength: 4000, addresses: ['10.33.5.0/32'] },
+  bridges: [bridge('ov-b1111111111', '10.33.5.1/24', true)],
+  ports: [{ name: 'ov-haaaaaaaaaa', bridge: 'ov-b1111111111', mtu: 1450 }],
+  routes: [...into(POOL_WEB, '10.33.5.0')],
+  sysctls: new Map(),
+  allowed: [...between('ov-b1111111111', '10.33.5.0/24', POOL_WEB)],
+}
+
+/** The same host with a second, routed overlay. */
+export const WEB_AND_APP: HostState = {
+  ...WEB,
+  tun: {
+    name: 'ov-tun',
+    mtu: 1450,
+    queueLength: 4000,
+    addresses: ['10.33.5.0/32', '172.20.0.0/32'],
+  },
+  bridges: [...WEB.bridges, bridge('ov-b2222222222', '172.20.0.1/16', false)],
+  routes: [
+    ...WEB.routes,
+    ...into('172.21.0.0/16', '172.20.0.0'),
+    { type: 'unreachable', to: '172.21.0.0/16', scope: 'link', metric: 4294967294 },
+  ],
+  allowed: [...WEB.allowed, ...between('ov-b2222222222', '172.20.0.0/16', '172.21.0.0/16')],
+}
+
+function bridge(name: string, address: string, proxyArp: boolean): Bridge {
+  return { name, mac: '02:00:00:00:00:01', mtu: 1450, addresses: [address], proxyArp }
+}
+
+function into(prefix: string, src: string): Route[] {
+  return [
+    { type: 'unicast', to: prefix, dev: 'ov-tun', src, scope: 'global' },
+    { type: 'blackhole', to: prefix, metric: 4294967293 },
+  ]
+}
+
+function between(name: string, subnet: string, remote: string): AllowedFlow[] {
+  return [
+    { fromLink: name, toLink: 'ov-tun', fromPrefix: subnet, toPrefix: remote },
+    { fromLink: 'ov-tun', toLink: name, fromPrefix: remote, toPrefix: subnet },
+  ]
+}
+
+/** A veth end as the kernel reports it. */
+export function veth(name: string, master: string | null): ObservedLink {
+  return {
+    name,
+    kind: 'veth',
+    usable: true,
+    mac: '',
+    mtu: 1450,
+    queueLength: 1000,
+    up: true,
+    master,
+    addresses: [],
+    plainBridge: false,
+  }
+}

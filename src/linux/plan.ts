@@ -104,8 +104,8 @@ function creations(now: ObservedState, want: HostState): string[] {
       ? [`tuntap add dev ${want.tun.name} mode tun multi_queue vnet_hdr`]
       : []
   const missing = want.bridges.filter(({ name }) => !now.links.has(name))
-  const bridges = missing.map(({ name, mac, mtu }) => {
-    return `link add name ${name} address ${mac} mtu ${mtu} type bridge stp_state 0 forward_delay 0`
+  const bridges = missing.map(({ name, mac }) => {
+    return `link add name ${name} address ${mac} type bridge stp_state 0 forward_delay 0`
   })
   return [...tun, ...bridges]
 }
@@ -146,7 +146,8 @@ function bridgeSteps(bridge: Bridge, now: ObservedState): string[] {
     ...missingAddresses(bridge, have),
     ...setLink(bridge.name, [
       have !== undefined && have.mac !== bridge.mac && `address ${bridge.mac}`,
-      have !== undefined && have.mtu !== bridge.mtu && `mtu ${bridge.mtu}`,
+      // Set at creation it would follow the ports (br_mtu_auto_adjust); set later it stays.
+      have?.mtu !== bridge.mtu && `mtu ${bridge.mtu}`,
       !have?.up && 'up',
     ]),
     ...(have && !have.plainBridge

@@ -1,0 +1,56 @@
+import { containerVethName, hostVethName, type BridgePort } from '../../../src/linux/host-state.ts'
+import { addVeth } from '../../../src/linux/veth.ts'
+import { parseIpv4 } from '../../../src/net/ipv4.ts'
+import { macOfIpv4 } from '../../../src/net/mac.ts'
+import { Netns, sh } from '../../support/netns.ts'
+
+let endpoints = 0
+
+/** A network namespace with eth0 in one of our bridges, as libnetwork leaves a container. */
+export class Container implements AsyncDisposable {
+  readonly ip: string
+  readonly port: BridgePort
+  readonly netns: Netns
+
+  private constructor(ip: string, port: BridgePort, netns: Netns) {
+    this.ip = ip
+    this.port = port
+    this.netns = netns
+  }
+
+  /** @param address with its prefix length; the gateway is the default route when given */
+  static async create(bridge: string, address: string, gateway?: string): Promise<Container> {
+    const [ip = ''] = address.split('/')
+    const id = (++endpoints).toString(16).padStart(10, '0')
+    const netns = await Netns.create('c')
+    const port = { name: hostVethName(id), bridge, mtu: 1450 }
+    const container = containerVethName(id)
+    await addVeth({ host: port.name, container, bridge, mtu: 1450, mac: macOfIpv4(parseIpv4(ip)) })
+    await sh(`ip link set ${container} netns ${netns.name} name eth0`)
+    await netns.run('ip', 'address', 'add', address, 'dev', 'eth0')
+    await netns.run('ip', 'link', 'set', 'eth0', 'up')
+    if (gateway) await netns.run('ip', 'route', 'add', 'default', 'via', gateway)
+    // Counts the senders of the pings that arrive.
+    await netns.run('nft', 'add table ip seen')
+    await netns.run('nft', 'add set ip seen from { type ipv4_addr; flags dynamic; }')
+    await netns.run('nft', 'add chain ip seen in { type filter hook input priority 0; }')
+    await netns.run('nft', 'add rule ip seen in icmp type echo-request add @from { ip saddr }')
+    return new Container(ip, port, netns)
+  }
+
+  ping(ip: string): Promise<boolean> {
+    return this.netns.succeeds('busybox', 'ping', '-c', '1', '-W', '1', ip)
+  }
+
+  /** The senders whose pings have arrived since the last question. */
+  async seen(): Promise<string[]> {
+    const text = await this.netns.run('nft', 'list set ip seen from')
+    await this.netns.run('nft', 'flush set ip seen from')
+    return [...text.matchAll(/\d+(\.\d+){3}/g)].map(([ip]) => ip)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.netns[Symbol.asyncDispose]()
+    await sh(`ip link del ${this.port.name} 2>/dev/null || true`)
+  }
+}

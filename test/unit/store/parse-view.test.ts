@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { overlaps, parseCidr, prefixOf } from '../../../src/net/cidr.ts'
+import { parseView } from '../../../src/store/parse-view.ts'
+import { encodeOverlay, encodeSubnet } from '../../../src/store/records.ts'
+import { keyspace, leaseValue, problemsOf, snapshotOf, viewOf } from './view-support.ts'
+
+const CONFIG =
+  '{"Network":"10.32.0.0/12","SubnetLen":24,"Backend":{"Type":"vxlan","VNI":1,"Port":8472}}'
+const pooled = encodeSubnet(leaseValue())
+const routed = encodeSubnet(leaseValue({ kind: 'routed', pool: null }))
+const docker = encodeSubnet(leaseValue({ kind: 'docker', pool: null }))
+const overlay = (vni: number, pool: string | null): string =>
+  encodeOverlay({ vni, pool: pool === null ? null : parseCidr(pool), subnetLength: 24 })
+
+test('an empty store is an empty view', () => {
+  const view = viewOf({})
+  assert.equal(view.config, null)
+  assert.equal(view.allocatorRevision, null)
+  assert.equal(view.subnets.size, 0)
+  assert.deepEqual(view.problems, [])
+})
+
+test('every kind of key finds its place in the view', () => {
+  const view = viewOf({
+    config: CONFIG,
+    'overlays/web': overlay(4096, '10.33.0.0/16'),
+    'subnets/10.33.5.0-24': pooled,
+    'holders/10.33.5.0-24': '{"HostID":"host-a"}',
+    'hosts/host-a':
+      '{"Hostname":"node-1","Instance":"f00","PublicIP":"172.18.10.96","Version":"0.1.0","MTU":1450}',
+    'private/host-a': '{"Prefixes":["172.17.0.0/16"]}',
+    'endpoints/10.33.5.0-24/10.33.5.2': '{"EndpointID":"e1","MAC":"02:42:0a:21:05:02"}',
+    allocator: '{"At":"2026-01-01T00:00:00.000Z"}',
+  })
+  assert.deepEqual(problemsOf(view), [])
+  assert.equal(view.config?.subnetLength, 24)
+  assert.equal(view.overlays.get('web')?.vni, 4096)
+  assert.equal(view.subnets.get('10.33.5.0/24')?.overlay, 'web')
+  assert.equal(view.subnets.get('10.33.5.0/24')?.modRevision, '4')
+  assert.equal(view.holders.get('10.33.5.0/24'), 'host-a')
+  assert.equal(view.hosts.get('host-a')?.hostname, 'node-1')
+  assert.deepEqual(view.privatePrefixes.get('host-a'), [parseCidr('172.17.0.0/16')])
+  assert.equal(view.endpoints[0]?.endpointId, 'e1')
+  assert.equal(view.allocatorRevision, '9')
+})
+
+test('garbage becomes problems, one for each key, and hurts nothing else', () => {
+  const garbage = [
+    '',
+    'null',
+    '7',
+    '"x"',
+    '[]',
+    '{}',
+    '{',
+    '{"PublicIP":7}',
+    '\u0000',
+    '{"__proto__":1}',
+  ]
+  const keys = [
+    'config',
+    'subnets/10.32.5.0-24',
+    'overlays/web',
+    'endpoints/10.32.5.0-24/10.32.5.2',
+    'hosts/h',
+    'private/h',
+    'holders/10.32.5.0-24',
+  ]
+  for (const value of garbage) {
+    const broken = Object.fromEntries(keys.map((key) => [key, value]))
+    const view = viewOf({ ...broken, 'nobody/knows': value, 'subnets/10.32.6.0-24': routed })
+    assert.equal(view.problems.length, keys.length + 1, value)
+    assert.deepEqual([...view.subnets.keys()], ['10.32.6.0/24'])
+  }
+})
+
+test('no value of any key makes reading throw', () => {
+  const key = fc.constantFrom(
+    'config',
+    'subnets/10.32.5.0-24',
+    'overlays/web',
+    'hosts/h',
+    'private/h',
+  )
+  fc.assert(
+    fc.property(key, fc.oneof(fc.string(), fc.json()), (name, value) => {
+      viewOf({ [name]: value })
+    }),
+  )
+})
+
+test('a lease outside Network needs a reason to be there', () => {
+  const view = viewOf({
+    config: CONFIG,
+    'overlays/web': overlay(4096, '192.168.0.0/17'),
+    'subnets/10.32.5.0-24': routed,
+    'subnets/172.20.0.0-16': docker,
+    'subnets/192.168.5.0-24': routed,
+    'subnets/192.168.200.0-24': encodeSubnet(leaseValue({ pool: parseCidr('192.168.128.0/17') })),
+    'subnets/8.8.8.0-24': routed,
+  })
+  assert.deepEqual(
+    [...view.subnets.keys()],
+    ['10.32.5.0/24', '172.20.0.0/16', '192.168.5.0/24', '192.168.200.0/24'],
+  )
+  assert.deepEqual(problemsOf(view), [
+    "subnets/8.8.8.0-24: is outside the cluster's Network 10.32.0.0/12 and in no overlay's pool",
+  ])
+})
+
+test('a broken config takes no lease away', () => {
+  const view = viewOf({ config: '{', 'subnets/8.8.8.0-24': routed })
+  assert.deepEqual([...view.subnets.keys()], ['8.8.8.0/24'])
+})
+
+test('of two leases that overlap the older one stands', () => {
+  const narrowFirst = viewOf({ 'subnets/10.33.5.0-24': pooled, 'subnets/10.33.0.0-16': docker })
+  assert.deepEqual([...narrowFirst.subnets.keys()], ['10.33.5.0/24'])
+  assert.deepEqual(problemsOf(narrowFirst), [
+    'subnets/10.33.0.0-16: overlaps the older lease 10.33.5.0/24 of host host-a',
+  ])
+  const wideFirst = viewOf({ 'subnets/10.33.0.0-16': docker, 'subnets/10.33.5.0-24': pooled })
+  assert.deepEqual([...wideFirst.subnets.keys()], ['10.33.0.0/16'])
+})
+
+test('age is compared as a number', () => {
+  const entry = (name: string, createRevision: string) => {
+    const key = `${keyspace.root}subnets/${name}`
+    return { key, value: docker, createRevision, modRevision: '100', lease: null }
+  }
+  const entries = [entry('10.33.5.0-24', '10'), entry('10.33.0.0-16', '9')]
+  const view = parseView(keyspace, {
+    revision: '100',
+    entries: new Map(entries.map((each) => [each.key, each])),
+  })
+  assert.deepEqual([...view.subnets.keys()], ['10.33.0.0/16'])
+})
+
+test('of two overlays with one VNI, or with overlapping pools, the older one stands', () => {
+  const view = viewOf({
+    'overlays/web': overlay(4096, '10.33.0.0/16'),
+    'overlays/copy': overlay(4096, null),
+    'overlays/inside': overlay(4097, '10.33.128.0/17'),
+    'overlays/other': overlay(4098, '10.34.0.0/16'),
+  })
+  assert.deepEqual([...view.overlays.keys()], ['web', 'other'])
+  assert.deepEqual(problemsOf(view), [
+    'overlays/copy: has the VNI 4096 of the older overlay "web"',
+    'overlays/inside: has the pool 10.33.128.0/17, which overlaps that of the older overlay "web"',
+  ])
+})
+
+test('whatever is leased, the view is disjoint and every lease left out overlaps an older one', () => {
+  const prefix = fc
+    .tuple(fc.integer({ min: 0, max: 31 }), fc.integer({ min: 24, max: 32 }))
+    .map(([last, length]) => prefixOf(0x0a20_0500 + last, length))
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(prefix, { selector: (each) => keyspace.subnet(each) }),
+      (prefixes) => {
+        const values = Object.fromEntries(prefixes.map((each) => [keyspace.subnet(each), docker]))
+        const view = parseView(keyspace, snapshotOf(values))
+        const kept = prefixes.filter((each) =>
+          [...view.subnets.values()].some(({ key }) => key === keyspace.subnet(each)),
+        )
+        for (const each of prefixes) {
+          const older = kept.filter((other) => prefixes.indexOf(other) < prefixes.indexOf(each))
+          assert.equal(kept.includes(each), !older.some((other) => overlaps(other, each)))
+        }
+      },
+    ),
+  )
+})

@@ -24,14 +24,15 @@ export interface ApplyOptions {
 let last: Promise<unknown> = Promise.resolve()
 
 /**
- * Makes the host's network stack what is wanted, whatever it was. Calls take turns. A step that fails
+ * Makes the host's network stack what is wanted, whatever it was. A function is asked after the host
+ * was looked at, so that what appeared meanwhile is not taken for a leftover. Calls take turns. A step that fails
  * keeps none but those behind a failed isolation table from being tried, so that the next call finds
  * less to do.
  * @returns the changes made; none when all was well
  * @throws OverlayError host_state, naming the first command that failed
  */
 export function applyHostState(
-  want: HostState,
+  want: HostState | (() => HostState),
   options: ApplyOptions = {},
 ): Promise<AppliedChange[]> {
   const turn = last.then(() => applyNow(want, options))
@@ -39,13 +40,17 @@ export function applyHostState(
   return turn
 }
 
-async function applyNow(want: HostState, options: ApplyOptions): Promise<AppliedChange[]> {
+async function applyNow(
+  wanted: HostState | (() => HostState),
+  options: ApplyOptions,
+): Promise<AppliedChange[]> {
+  const have = await observeHost()
+  const want = typeof wanted === 'function' ? wanted() : wanted
   const rules = wantedSysctls(want)
   const sysctls = readSysctls(
     rules.map(({ path }) => path),
     options.procSys,
   )
-  const have = await observeHost()
   for (const { path, link } of rules) {
     if (link === undefined && sysctls.get(path) === null) {
       options.onSkipped?.(missing(path))

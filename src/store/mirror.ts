@@ -8,7 +8,7 @@ import { parseView } from './parse-view.ts'
 import { ProblemLog } from './problem-log.ts'
 import { isNewer } from './revision.ts'
 import { SnapshotFile } from './snapshot-file.ts'
-import type { Snapshot, Store } from './store.ts'
+import type { Entry, Snapshot, Store } from './store.ts'
 
 export interface MirrorOptions {
   readonly store: Store
@@ -95,6 +95,11 @@ export class ClusterMirror implements AsyncDisposable {
   view(): ClusterView {
     this.#view ??= parseView(this.#keyspace, this.#map.snapshot())
     return this.#view
+  }
+
+  /** The same unparsed, with leases and revisions: what a writer compares its own records with. */
+  entries(): ReadonlyMap<string, Entry> {
+    return this.#map.entries
   }
 
   status(): MirrorStatus {

@@ -19,6 +19,11 @@ export class MirroredMap {
     return this.#revision
   }
 
+  /** The entries as they are now; changes show. */
+  get entries(): ReadonlyMap<string, Entry> {
+    return this.#entries
+  }
+
   /** A copy that stays as it is. */
   snapshot(): Snapshot {
     return { revision: this.#revision, entries: new Map(this.#entries) }

@@ -1,0 +1,109 @@
+import type { Controller } from '../src/control/controller.ts'
+import type { HeldSubnet } from '../src/control/journal.ts'
+import type { SubnetWish } from '../src/control/subnet-wish.ts'
+import { OverlayError } from '../src/errors.ts'
+import type { Log } from '../src/log.ts'
+import { parseCidr, type Cidr } from '../src/net/cidr.ts'
+import { formatIpv4, parseIpv4 } from '../src/net/ipv4.ts'
+import type { IpamDriver } from './drivers.ts'
+import { GATEWAY_ADDRESS, REQUEST_ADDRESS_TYPE, type RequestPoolRequest } from './ipam-messages.ts'
+import { readIpamOptions } from './options.ts'
+
+/**
+ * One name for both address spaces: from Docker 27 on, dockerd then trusts the pools we answer
+ * (moby libnetwork/ipams/remote). It also tells our subnets from Docker's in CreateNetwork.
+ */
+export const ADDRESS_SPACE = 'overlay-ts'
+
+/** A pool's identity is its subnet, since the subnets of a cluster are disjoint. */
+const POOL_ID = 'overlay-ts:'
+
+/** Docker's address management in terms of leased subnets: `--ipam-driver overlay-ts`. */
+export function createIpamDriver(controller: Controller, log: Log): IpamDriver {
+  const { journal, subnets, addresses } = controller
+
+  return {
+    getCapabilities: async () => ({ RequiresMACAddress: false, RequiresRequestReplay: false }),
+
+    getDefaultAddressSpaces: async () => ({
+      LocalDefaultAddressSpace: ADDRESS_SPACE,
+      GlobalDefaultAddressSpace: ADDRESS_SPACE,
+    }),
+
+    async requestPool(request) {
+      const held = await subnets.lease(wishOf(request, log), null)
+      return {
+        PoolID: `${POOL_ID}${held.subnet}`,
+        Pool: held.subnet,
+        Data: { [GATEWAY_ADDRESS]: `${held.gateway}/${parseCidr(held.subnet).length}` },
+      }
+    },
+
+    /** dockerd releases a network's pool before it deletes the network, which still has the bridge. */
+    async releasePool({ PoolID }) {
+      const held = heldOf(PoolID)
+      if (!held) return
+      if (held.networkId === null) await subnets.giveBack(held.subnet)
+      else {
+        await journal.subnets.update(held.subnet, (mine) => ({ ...mine, poolReleased: true }))
+      }
+    },
+
+    async requestAddress({ PoolID, Address, Options }) {
+      const held = heldOf(PoolID)
+      if (!held) {
+        throw new OverlayError(
+          'not_found',
+          `this host does not hold the pool ${PoolID}; remove the network and create it again`,
+        )
+      }
+      const wanted = Address === '' ? null : parseIpv4(Address)
+      if (Options[REQUEST_ADDRESS_TYPE] === GATEWAY_ADDRESS) {
+        if (wanted !== null) await addresses.moveGateway(held.subnet, wanted)
+        const { gateway } = journal.subnets.get(held.subnet) ?? held
+        return { Address: `${gateway}/${held.prefixLength}` }
+      }
+      // Before the network exists Docker asks for nothing but --aux-address.
+      const purpose = held.networkId === null ? 'reserved' : 'endpoint'
+      const ip = await addresses.request(held.subnet, purpose, wanted)
+      return { Address: `${formatIpv4(ip)}/${held.prefixLength}` }
+    },
+
+    async releaseAddress({ PoolID, Address }) {
+      const held = heldOf(PoolID)
+      if (held && Address !== '') await addresses.release(held.subnet, parseIpv4(Address))
+    },
+  }
+
+  function heldOf(poolId: string): HeldSubnet | undefined {
+    return poolId.startsWith(POOL_ID)
+      ? journal.subnets.get(poolId.slice(POOL_ID.length))
+      : undefined
+  }
+}
+
+/** What the flags of `docker network create --ipam-driver overlay-ts` ask for. */
+function wishOf({ Pool, SubPool, Options, V6 }: RequestPoolRequest, log: Log): SubnetWish {
+  if (V6) {
+    throw new OverlayError(
+      'unsupported',
+      'IPv6 networks are not supported by overlay-ts yet: leave --ipv6 and IPv6 subnets out',
+    )
+  }
+  const { overlay, poolLength, subnetLength } = readIpamOptions(Options, log)
+  const pool = Pool === '' ? null : cidrOf('--subnet', Pool)
+  const subnet = SubPool === '' ? null : cidrOf('--ip-range', SubPool)
+  if (overlay !== null) return { kind: 'pooled', overlay, pool, poolLength, subnetLength, subnet }
+  if (pool !== null) return { kind: 'shared-pool', pool, subnetLength, subnet }
+  return { kind: 'routed', overlay: null, subnetLength }
+}
+
+function cidrOf(flag: string, text: string): Cidr {
+  try {
+    return parseCidr(text)
+  } catch (cause) {
+    throw new OverlayError('bad_input', `${flag} ${text} is not an IPv4 prefix: ${String(cause)}`, {
+      cause,
+    })
+  }
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+import { Controller } from '../src/control/controller.ts'
+import { startDatapath } from '../src/datapath/datapath.ts'
+import { messageOf, OverlayError } from '../src/errors.ts'
+import { createLog } from '../src/log.ts'
+import { TUN_NAME } from '../src/linux/host-state.ts'
+import { createKeyspace } from '../src/store/keyspace.ts'
+import { loadConfig, type Config } from './config.ts'
+import { describeConfig } from './describe-config.ts'
+import { createDockerWatch } from './docker.ts'
+import { createIpamDriver } from './ipam-driver.ts'
+import { createNetworkDriver } from './network-driver.ts'
+import { createPluginApp } from './plugin-app.ts'
+import { listen } from './server.ts'
+import { etcdAddresses, openStore } from './store.ts'
+import { VERSION } from './version.ts'
+
+const config = configOrExit()
+if (process.argv.includes('--check')) {
+  process.stdout.write(describeConfig(config))
+  process.exit(0)
+}
+// ── Above: read and validate only. Below: the state directory, sockets, links, rules. ──
+
+const log = createLog(config.logLevel)
+log.info({ version: VERSION }, 'overlay-ts starts')
+const stopRequested = Promise.withResolvers<number>()
+
+try {
+  const etcd = openStore(config, log)
+  const controller = await Controller.open({
+    settings: { ...config, etcdAddresses: etcdAddresses(config), version: VERSION },
+    store: etcd.store,
+    keys: createKeyspace(config.etcd.prefix),
+    startDatapath: (underlay) =>
+      startDatapath({ ...underlay, tunName: TUN_NAME, workers: config.workers, log }),
+    onFatal: (error) => fatal(error),
+    log,
+  })
+  const docker = createDockerWatch({
+    dockerHost: config.dockerHost,
+    log,
+    onEvent: (event) => {
+      if (event.kind === 'networkCreated') void controller.networks.learnName(event.id, event.name)
+      // dockerd writes its firewall anew when it starts.
+      if (event.kind === 'connected') void controller.hostChanged()
+    },
+  })
+  const app = createPluginApp({
+    network: createNetworkDriver({ controller, canLearnNames: () => docker.reachable(), log }),
+    ipam: createIpamDriver(controller, log),
+    log,
+  })
+  // dockerd gives up on a plugin that does not listen within seconds, so etcd comes after this.
+  const server = await listen(app, config.socket)
+  await controller.start()
+  void etcd.start()
+  log.info({ socket: config.socket, state: config.stateDir }, 'overlay-ts serves')
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => stopRequested.resolve(0))
+  }
+  const code = await stopRequested.promise
+  log.info('overlay-ts stops; containers stay connected to their networks')
+  await server.close()
+  await docker.stop()
+  await controller.stop()
+  await etcd.close()
+  process.exit(code)
+} catch (error) {
+  fatal(error)
+}
+
+function configOrExit(): Config {
+  try {
+    return loadConfig(process.env)
+  } catch (error) {
+    process.stderr.write(`overlay-ts: ${messageOf(error)}\n`)
+    process.exit(2)
+  }
+}
+
+function fatal(error: unknown): never {
+  if (error instanceof OverlayError) log.fatal({ code: error.code }, error.message)
+  else log.fatal({ err: error }, 'overlay-ts cannot go on')
+  process.exit(1)
+}

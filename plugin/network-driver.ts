@@ -1,0 +1,182 @@
+import type { Controller } from '../src/control/controller.ts'
+import type { HeldSubnet, Network } from '../src/control/journal.ts'
+import type { SubnetWish } from '../src/control/subnet-wish.ts'
+import { OverlayError } from '../src/errors.ts'
+import type { Log } from '../src/log.ts'
+import { parseCidr, parseInterfaceAddress } from '../src/net/cidr.ts'
+import { formatIpv4 } from '../src/net/ipv4.ts'
+import type { NetworkDriver } from './drivers.ts'
+import { ADDRESS_SPACE } from './ipam-driver.ts'
+import type { CreateNetworkRequest, IpamData } from './network-messages.ts'
+import { readNetworkOptions, type NetworkOptionValues } from './options.ts'
+
+export interface NetworkDriverParts {
+  readonly controller: Controller
+  /** Whether Docker's event stream can tell a network's name. Never blocks. */
+  readonly canLearnNames: () => boolean
+  readonly log: Log
+}
+
+/**
+ * libnetwork's remote network driver (moby daemon/libnetwork/docs/remote.md) in terms of an overlay
+ * network. Scope is local, since every host leases for itself; the connectivity is global.
+ */
+export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
+  const { controller, log } = parts
+  const { networks, endpoints } = controller
+
+  return {
+    getCapabilities: async () => ({ Scope: 'local', ConnectivityScope: 'global' }),
+
+    gwAllocCheck: async () => ({ SkipIPv4: false, SkipIPv6: false }),
+
+    async createNetwork(request) {
+      const options = readNetworkOptions(request.Options['com.docker.network.generic'], log)
+      const data = onlyIpv4(request)
+      const ipam = ipamOf(data)
+      await networks.create(
+        {
+          id: request.NetworkID,
+          ipam,
+          internal: request.Options['com.docker.network.internal'],
+          mtu: options.mtu,
+        },
+        () => subnetFor(parts, ipam, data, options),
+      )
+    },
+
+    deleteNetwork: ({ NetworkID }) => networks.delete(NetworkID),
+
+    async createEndpoint({ NetworkID, EndpointID, Interface }) {
+      if (Interface.AddressIPv6 !== '') throw noIpv6()
+      const { address, mac, answered } = await endpoints.create({
+        id: EndpointID,
+        networkId: NetworkID,
+        address: Interface.Address || null,
+        mac: Interface.MacAddress || null,
+      })
+      return {
+        Interface: {
+          ...(answered.address && { Address: address }),
+          ...(answered.mac && { MacAddress: mac }),
+        },
+      }
+    },
+
+    deleteEndpoint: ({ EndpointID }) => endpoints.delete(EndpointID),
+
+    endpointOperInfo: async () => ({ Value: {} }),
+
+    /** No Gateway: Docker then adds docker_gwbridge, which carries egress and published ports. */
+    async join({ EndpointID, SandboxKey }) {
+      const { link, gateway, routes, internal } = await endpoints.join(EndpointID, SandboxKey)
+      return {
+        InterfaceName: { SrcName: link, DstPrefix: 'eth' },
+        StaticRoutes: routes.map((route) => ({
+          Destination: route,
+          RouteType: 0 as const,
+          NextHop: gateway,
+        })),
+        ...(internal && { DisableGatewayService: true }),
+      }
+    },
+
+    leave: ({ EndpointID }) => endpoints.leave(EndpointID),
+
+    // Ports are Docker's, on docker_gwbridge.
+    programExternalConnectivity: async () => {},
+    revokeExternalConnectivity: async () => {},
+
+    // Swarm managers ask these of drivers with global scope only, and discovery is etcd's.
+    allocateNetwork: async ({ Options }) => ({ Options }),
+    freeNetwork: async () => {},
+    discoverNew: async () => {},
+    discoverDelete: async () => {},
+  }
+}
+
+function onlyIpv4({ Options, IPv4Data, IPv6Data }: CreateNetworkRequest): IpamData {
+  if (Options['com.docker.network.enable_ipv6'] || IPv6Data.length > 0) throw noIpv6()
+  const [data, second] = IPv4Data
+  if (!data || !Options['com.docker.network.enable_ipv4']) {
+    throw new OverlayError('unsupported', 'overlay-ts needs IPv4 in every network')
+  }
+  if (second) {
+    throw new OverlayError(
+      'unsupported',
+      `a network of overlay-ts has one subnet on each host; found ${IPv4Data.map((d) => d.Pool).join(', ')}`,
+    )
+  }
+  return data
+}
+
+const noIpv6 = (): OverlayError =>
+  new OverlayError(
+    'unsupported',
+    'IPv6 networks are not supported by overlay-ts yet: leave --ipv6 out',
+  )
+
+function ipamOf({ AddressSpace, Pool }: IpamData): Network['ipam'] {
+  if (AddressSpace === ADDRESS_SPACE) return 'overlay-ts'
+  return AddressSpace === 'null' || Pool === '' || Pool === '0.0.0.0/0' ? 'null' : 'docker'
+}
+
+/** The subnet that the network lives in: leased by RequestPool already, or leased here. */
+async function subnetFor(
+  { controller, canLearnNames }: NetworkDriverParts,
+  ipam: Network['ipam'],
+  data: IpamData,
+  { overlay }: NetworkOptionValues,
+): Promise<HeldSubnet> {
+  if (ipam === 'overlay-ts') return leasedSubnet(controller, data.Pool, overlay, canLearnNames)
+  if (overlay === null && !canLearnNames()) throw nameUnknowable()
+  const wish = ipam === 'null' ? nullWish(controller, overlay) : dockerWish(data, overlay)
+  const gateway = data.Gateway === '' ? null : formatIpv4(parseInterfaceAddress(data.Gateway).ip)
+  return controller.subnets.lease(wish, ipam === 'docker' ? gateway : null)
+}
+
+async function leasedSubnet(
+  { journal, subnets }: Controller,
+  pool: string,
+  overlay: string | null,
+  canLearnNames: () => boolean,
+): Promise<HeldSubnet> {
+  const held = journal.subnets.get(pool)
+  if (!held) {
+    throw new OverlayError(
+      'not_found',
+      `this host does not hold the subnet ${pool} (any more); create the network again`,
+    )
+  }
+  if (overlay !== null && held.overlay !== null && held.overlay !== overlay) {
+    throw new OverlayError(
+      'conflict',
+      `-o overlay=${overlay} contradicts --ipam-opt overlay=${held.overlay}; give the same name to both, or leave -o out`,
+    )
+  }
+  if (held.overlay === null && overlay !== null) {
+    await subnets.name(held.subnet, overlay)
+    const refusal = subnets.refusal(held.subnet)
+    if (refusal) throw refusal
+  }
+  if (held.overlay === null && overlay === null && !canLearnNames()) throw nameUnknowable()
+  return held
+}
+
+/** `--ipam-driver null`: the addresses are ours to give, in the overlay's pool if it has one. */
+function nullWish(controller: Controller, overlay: string | null): SubnetWish {
+  const known = overlay === null ? undefined : controller.mirror.view().overlays.get(overlay)
+  return overlay !== null && known?.pool
+    ? { kind: 'pooled', overlay, pool: null, poolLength: null, subnetLength: null, subnet: null }
+    : { kind: 'routed', overlay, subnetLength: null }
+}
+
+function dockerWish({ Pool }: IpamData, overlay: string | null): SubnetWish {
+  return { kind: 'docker', subnet: parseCidr(Pool), overlay }
+}
+
+const nameUnknowable = (): OverlayError =>
+  new OverlayError(
+    'unsupported',
+    "overlay-ts cannot learn this network's name, since Docker's event stream is not reachable (DOCKER_HOST); name the overlay: docker network create -d overlay-ts -o overlay=NAME NAME",
+  )

@@ -1,0 +1,31 @@
+/**
+ * Work that makes something true and may be asked for at any moment: runs never overlap, and however
+ * many ask during a run, one more run serves them all.
+ */
+export class CoalescedTask {
+  readonly #work: () => Promise<void>
+  #running: Promise<void> | null = null
+  #next: Promise<void> | null = null
+
+  constructor(work: () => Promise<void>) {
+    this.#work = work
+  }
+
+  /** Settles with a run that began after this call. */
+  run(): Promise<void> {
+    if (!this.#running) return this.#start()
+    this.#next ??= this.#running.then(
+      () => this.#start(),
+      () => this.#start(),
+    )
+    return this.#next
+  }
+
+  #start(): Promise<void> {
+    this.#next = null
+    this.#running = this.#work().finally(() => {
+      this.#running = null
+    })
+    return this.#running
+  }
+}

@@ -1,0 +1,264 @@
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { Datapath } from '../datapath/datapath.ts'
+import { messageOf, OverlayError } from '../errors.ts'
+import { watchHost } from '../linux/monitor.ts'
+import type { Log } from '../log.ts'
+import type { Cidr } from '../net/cidr.ts'
+import type { Ipv4 } from '../net/ipv4.ts'
+import type { ClusterView } from '../store/cluster-view.ts'
+import { withoutHazards } from '../store/hazards.ts'
+import type { Keyspace } from '../store/keyspace.ts'
+import { ClusterMirror } from '../store/mirror.ts'
+import type { Store } from '../store/store.ts'
+import { ensureConfig } from '../store/write-config.ts'
+import { Addresses } from './addresses.ts'
+import { Endpoints } from './endpoints.ts'
+import { allHazards, observeHostFacts, type HostFacts } from './host-facts.ts'
+import { readHostIdentity, type HostIdentity } from './host-identity.ts'
+import { openJournal, type Journal } from './journal.ts'
+import { Networks } from './networks.ts'
+import { Publisher } from './publisher.ts'
+import { Reconciler } from './reconciler.ts'
+import { Subnets } from './subnets.ts'
+
+export interface ControllerSettings {
+  readonly stateDir: string
+  readonly network: Cidr
+  readonly subnetLength: number
+  readonly poolLength: number
+  readonly vxlanPort: number
+  readonly iface: string | null
+  readonly hostIp: Ipv4 | null
+  readonly etcdAddresses: readonly Ipv4[]
+  readonly version: string
+}
+
+export interface ControllerOptions {
+  readonly settings: ControllerSettings
+  readonly store: Store
+  readonly keys: Keyspace
+  /** Attaches a forwarder to the host's TUN. */
+  readonly startDatapath: (options: { bindIp: Ipv4; port: number }) => Promise<Datapath>
+  /** The process must not go on. */
+  readonly onFatal: (error: OverlayError) => void
+  readonly log: Log
+}
+
+const TICK_MS = 1000
+/** Everything is looked at this often, whoever says that nothing has changed. */
+const FULL_LOOK_MS = 30_000
+const RECLAIM_EVERY_MS = 10_000
+
+/**
+ * The overlay network of one host: holds the journal, follows the store, and keeps the machine and
+ * what the store says of it true. Drivers use its parts; it has never heard of Docker's protocol.
+ */
+export class Controller {
+  readonly journal: Journal
+  readonly identity: HostIdentity
+  readonly mirror: ClusterMirror
+  readonly publisher: Publisher
+  readonly reconciler: Reconciler
+  readonly subnets: Subnets
+  readonly addresses: Addresses
+  readonly networks: Networks
+  readonly endpoints: Endpoints
+  readonly #options: ControllerOptions
+  #facts: HostFacts | OverlayError = new OverlayError('host_state', 'overlay-ts is still starting')
+  #view: {
+    readonly raw: ClusterView
+    readonly facts: HostFacts
+    readonly safe: ClusterView
+  } | null = null
+  #port: number | null = null
+  #stopping: (() => void)[] = []
+  #ticking = false
+  #nextFullLook = 0
+  #nextReclaim = 0
+
+  private constructor(options: ControllerOptions, journal: Journal, identity: HostIdentity) {
+    const { settings, store, keys, log } = options
+    this.#options = options
+    this.journal = journal
+    this.identity = identity
+    const facts = (): HostFacts => this.facts()
+    const view = (): ClusterView => this.view()
+    this.mirror = new ClusterMirror({
+      store,
+      keyspace: keys,
+      log,
+      snapshotFile: join(settings.stateDir, 'cluster-snapshot.json'),
+    })
+    const shared = { store, keys, mirror: this.mirror, journal, identity, facts, view, log }
+    this.publisher = new Publisher({
+      ...shared,
+      hostname: hostname(),
+      version: settings.version,
+      onCloned: options.onFatal,
+    })
+    this.reconciler = new Reconciler({
+      ...shared,
+      hasMap: () => this.mirror.status().mapFrom !== 'nothing',
+      startDatapath: (bindIp) => options.startDatapath({ bindIp, port: this.port }),
+    })
+    this.subnets = new Subnets({
+      ...shared,
+      publisher: this.publisher,
+      poolLength: settings.poolLength,
+    })
+    this.addresses = new Addresses(journal, () => this.mirror.view())
+    this.networks = new Networks({
+      ...shared,
+      subnets: this.subnets,
+      reconciler: this.reconciler,
+    })
+    this.endpoints = new Endpoints({
+      ...shared,
+      hostId: identity.hostId,
+      addresses: this.addresses,
+      refusal: (subnet) => this.subnets.refusal(subnet),
+      onChange: () => {
+        void this.publisher.attempt()
+        void this.reconciler.attempt()
+      },
+    })
+  }
+
+  /** Reads the state directory; touches neither the network stack nor the store. */
+  static async open(options: ControllerOptions): Promise<Controller> {
+    const { settings, log } = options
+    const identity = await readHostIdentity(settings.stateDir)
+    const journal = await openJournal(settings.stateDir, log)
+    return new Controller(options, journal, identity)
+  }
+
+  /** What is known of this machine. @throws OverlayError host_state when it could not be observed */
+  facts(): HostFacts {
+    if (this.#facts instanceof OverlayError) throw this.#facts
+    return this.#facts
+  }
+
+  /** The map, less what would cut this host off from its own network. */
+  view(): ClusterView {
+    const raw = this.mirror.view()
+    const facts = this.facts()
+    if (this.#view?.raw !== raw || this.#view.facts !== facts) {
+      const hazards = allHazards(facts, raw, this.journal.subnets.values())
+      this.#view = { raw, facts, safe: withoutHazards(raw, hazards, this.identity.hostId) }
+    }
+    return this.#view.safe
+  }
+
+  /** The VXLAN port: the stored configuration's, which wins, or this host's own setting until it is read. */
+  get port(): number {
+    return this.#port ?? this.mirror.view().config?.port ?? this.#options.settings.vxlanPort
+  }
+
+  /** Whether the machine is as it should be and the store is followed. */
+  get isReady(): boolean {
+    return this.reconciler.failure === null && !(this.#facts instanceof OverlayError)
+  }
+
+  /** Looks at the machine and brings it to what the journal says; then follows the store. */
+  async start(): Promise<void> {
+    await this.#lookAround()
+    this.mirror.start()
+    this.#stopping.push(
+      this.mirror.onChange(() => void this.#mapChanged()),
+      watchStop(() => void this.hostChanged()),
+    )
+    const timer = setInterval(() => void this.#tick(), TICK_MS)
+    this.#stopping.push(() => clearInterval(timer))
+    void this.#agree()
+  }
+
+  /** Somebody changed this machine's network stack, or dockerd has just rewritten its rules. */
+  async hostChanged(): Promise<void> {
+    await this.#lookAround()
+    await Promise.all([this.reconciler.attempt(), this.publisher.attempt()])
+  }
+
+  /** Ends everything but the links and routes, which running containers go on using. */
+  async stop(): Promise<void> {
+    for (const end of this.#stopping.splice(0)) end()
+    await this.publisher.stop().catch((error: unknown) => {
+      this.#options.log.info(
+        { reason: messageOf(error) },
+        'this host stays listed until it expires',
+      )
+    })
+    await this.mirror.stop()
+    await this.reconciler.stop()
+  }
+
+  /** Waits for the first answer of etcd and the cluster's configuration. */
+  async #agree(): Promise<void> {
+    const { store, keys, settings, log } = this.#options
+    const isUp = await this.mirror.ready(24 * 60 * 60 * 1000)
+    if (!isUp) return
+    try {
+      const { config, warnings } = await ensureConfig(store, keys, settings)
+      this.#port = config.port
+      for (const warning of warnings) log.warn(warning)
+      await this.mirror.refresh()
+    } catch (error) {
+      log.error({ reason: messageOf(error) }, 'the cluster has no usable configuration')
+    }
+    await this.#mapChanged()
+  }
+
+  async #mapChanged(): Promise<void> {
+    await this.reconciler.attempt()
+    await this.publisher.attempt()
+  }
+
+  async #lookAround(): Promise<void> {
+    try {
+      this.#facts = await observeHostFacts(this.#options.settings)
+    } catch (error) {
+      const reason = messageOf(error)
+      if (!(this.#facts instanceof OverlayError) || this.#facts.message !== reason) {
+        this.#options.log.error({ reason }, 'cannot make out the network of this host')
+      }
+      // What was true a moment ago serves better than nothing.
+      if (this.#facts instanceof OverlayError) {
+        this.#facts = new OverlayError('host_state', reason, { cause: error })
+      }
+    }
+    this.reconciler.suspectDrift()
+    await this.reconciler.attempt()
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#ticking) return
+    this.#ticking = true
+    try {
+      const now = Date.now()
+      if (now >= this.#nextFullLook) {
+        this.#nextFullLook = now + FULL_LOOK_MS
+        await this.hostChanged()
+      }
+      if (this.reconciler.isWaiting || this.reconciler.failure !== null) {
+        await this.reconciler.attempt()
+      }
+      if (this.#port === null && this.mirror.status().state === 'up') await this.#agree()
+      await this.networks.nameAll()
+      if (now >= this.#nextReclaim) {
+        this.#nextReclaim = now + RECLAIM_EVERY_MS
+        await this.addresses.reclaim(now)
+        await this.subnets.reclaim(now)
+      }
+      if (this.publisher.isBehind) await this.publisher.attempt()
+    } catch (error) {
+      this.#options.log.error({ reason: messageOf(error) }, 'housekeeping failed')
+    } finally {
+      this.#ticking = false
+    }
+  }
+}
+
+const watchStop = (onChange: () => void): (() => void) => {
+  const watch = watchHost(onChange)
+  return () => watch.stop()
+}

@@ -1,0 +1,157 @@
+import {
+  bridgeName,
+  EMPTY_HOST_STATE,
+  hostVethName,
+  TUN_NAME,
+  type AllowedFlow,
+  type Bridge,
+  type HostState,
+  type Route,
+} from '../linux/host-state.ts'
+import { containsIp, formatCidr, parseCidr, type Cidr } from '../net/cidr.ts'
+import { formatIpv4, parseIpv4 } from '../net/ipv4.ts'
+import { derivedMac } from '../net/mac.ts'
+import type { ClusterView } from '../store/cluster-view.ts'
+import { remotePrefixes, type Member } from './members.ts'
+
+/** What swallows a packet when the route that should carry it is gone; loses to every other route. */
+const LAST_RESORT_METRIC = 4_278_198_272
+
+/** The very last metric: seen by Docker's IPAM, never preferred by the kernel. */
+const STEERING_METRIC = 4_294_967_294
+
+/** Room for a burst while a worker is busy: the TUN drops what does not fit. */
+const TUN_QUEUE_LENGTH = 5000
+
+export interface HostStateInput {
+  readonly hostId: string
+  readonly members: readonly Member[]
+  readonly view: ClusterView
+  /** Of the underlay less the encapsulation, in bytes. */
+  readonly overlayMtu: number
+  /** Prefixes that Docker's IPAM on this host shall not choose. */
+  readonly steering: readonly Cidr[]
+}
+
+/**
+ * Everything this host's network stack should be, from the journal and the map. A host without
+ * networks still steers its Docker, so that its first plain network gets a subnet of its own.
+ */
+export function desiredHostState(input: HostStateInput): HostState {
+  const { members, overlayMtu } = input
+  const steering = input.steering.map(steeringRoute)
+  if (members.length === 0) return { ...EMPTY_HOST_STATE, routes: steering }
+  const inOverlay = members.filter((member) => member.held.vni !== 0)
+  return {
+    tun: {
+      name: TUN_NAME,
+      mtu: overlayMtu,
+      queueLength: TUN_QUEUE_LENGTH,
+      addresses: inOverlay.map((member) => `${ownAddress(member)}/32`),
+    },
+    bridges: members.map((member) => bridgeOf(member, input)),
+    ports: members.flatMap((member) =>
+      member.endpoints.map((endpoint) => ({
+        name: hostVethName(endpoint.id),
+        bridge: bridgeName(member.network.id),
+        mtu: mtuOf(member, overlayMtu),
+      })),
+    ),
+    routes: [...overlayRoutes(inOverlay, input), ...anycastRoutes(members), ...steering],
+    sysctls: new Map([['net/ipv4/ip_forward', '1']]),
+    allowed: members.flatMap((member) => allowedFlows(member, input)),
+  }
+}
+
+/** The MTU inside a network: as asked, never more than the path carries. */
+export function mtuOf(member: Pick<Member, 'network'>, overlayMtu: number): number {
+  return Math.min(member.network.mtu ?? overlayMtu, overlayMtu)
+}
+
+/** The `.0` of the subnet: what this host itself is called in the overlay, as on a flannel host. */
+const ownAddress = (member: Member): string => formatIpv4(parseCidr(member.held.subnet).base)
+
+const gatewayIsInside = ({ held }: Member): boolean =>
+  containsIp(parseCidr(held.subnet), parseIpv4(held.gateway))
+
+function bridgeOf(member: Member, { hostId, overlayMtu }: HostStateInput): Bridge {
+  const { network, held } = member
+  const length = gatewayIsInside(member) ? parseCidr(held.subnet).length : 32
+  return {
+    name: bridgeName(network.id),
+    mac: derivedMac('bridge', hostId, network.id),
+    mtu: mtuOf(member, overlayMtu),
+    addresses: [`${held.gateway}/${length}`],
+    proxyArp: held.kind === 'pooled',
+  }
+}
+
+/** A gateway outside the subnet brings no route to the subnet with it. */
+function anycastRoutes(members: readonly Member[]): Route[] {
+  return members
+    .filter((member) => !gatewayIsInside(member))
+    .map(({ network, held }) => ({
+      type: 'unicast',
+      to: held.subnet,
+      dev: bridgeName(network.id),
+      scope: 'link',
+    }))
+}
+
+/**
+ * Into the TUN, scope global so that Docker's overlap test passes over them; below each a blackhole,
+ * so that nothing leaves by the default route while there is no TUN. Networks of one overlay share
+ * their routes, under the source address of the first.
+ */
+function overlayRoutes(members: readonly Member[], { view, hostId }: HostStateInput): Route[] {
+  const source = new Map<string, string>()
+  for (const member of members) {
+    for (const prefix of remotePrefixes(member, view, hostId)) {
+      const to = formatCidr(prefix)
+      if (!source.has(to)) source.set(to, ownAddress(member))
+    }
+  }
+  return [...source].flatMap(([to, src]): Route[] => [
+    { type: 'unicast', to, dev: TUN_NAME, src, scope: 'global' },
+    { type: 'blackhole', to, metric: LAST_RESORT_METRIC },
+  ])
+}
+
+const steeringRoute = (prefix: Cidr): Route => ({
+  type: 'unreachable',
+  to: formatCidr(prefix),
+  scope: 'link',
+  metric: STEERING_METRIC,
+})
+
+/** Inside the bridge anything; between it and the rest of its overlay only the overlay's own addresses. */
+function allowedFlows(member: Member, input: HostStateInput): AllowedFlow[] {
+  const { members, view, hostId } = input
+  const own = member.held.subnet
+  const link = bridgeName(member.network.id)
+  const inside = {
+    fromLink: link,
+    toLink: link,
+    fromPrefix: '0.0.0.0/0',
+    toPrefix: '0.0.0.0/0',
+  }
+  const remote = remotePrefixes(member, view, hostId).flatMap((prefix) => {
+    const other = formatCidr(prefix)
+    return [
+      { fromLink: link, toLink: TUN_NAME, fromPrefix: own, toPrefix: other },
+      { fromLink: TUN_NAME, toLink: link, fromPrefix: other, toPrefix: own },
+    ]
+  })
+  const siblings = members
+    .filter((sibling) => sibling !== member && isOneOverlay(sibling, member))
+    .map((sibling) => ({
+      fromLink: link,
+      toLink: bridgeName(sibling.network.id),
+      fromPrefix: own,
+      toPrefix: sibling.held.subnet,
+    }))
+  return [inside, ...remote, ...siblings]
+}
+
+const isOneOverlay = (a: Member, b: Member): boolean =>
+  a.held.vni !== 0 && a.held.vni === b.held.vni

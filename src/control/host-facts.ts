@@ -1,0 +1,76 @@
+import { observeUnderlay, privateBridgePrefixes } from '../linux/underlay.ts'
+import type { Cidr } from '../net/cidr.ts'
+import { parseCidr } from '../net/cidr.ts'
+import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { overlayMtu } from '../net/mtu.ts'
+import type { ClusterView } from '../store/cluster-view.ts'
+import type { Hazards } from '../store/hazards.ts'
+import type { HeldSubnet } from './journal.ts'
+
+/** What the control plane needs to know of the machine it runs on. */
+export interface HostFacts {
+  readonly iface: string
+  /** The underlay interface's own address: what the sockets bind to. */
+  readonly ip: Ipv4
+  /** What other hosts are told: HOST_IP, or the same. */
+  readonly publicIp: Ipv4
+  readonly overlayMtu: number
+  readonly nameservers: readonly Ipv4[]
+  /** Of docker0, docker_gwbridge and br-*: other hosts' Docker must not choose them. */
+  readonly privatePrefixes: readonly Cidr[]
+  /** What no lease of another host may cover. */
+  readonly hazards: Hazards
+}
+
+export interface HostFactsOptions {
+  readonly iface: string | null
+  readonly hostIp: Ipv4 | null
+  /** Addresses of the etcd endpoints, as far as they are given by number. */
+  readonly etcdAddresses: readonly Ipv4[]
+}
+
+/** Looks at the machine. @throws OverlayError host_state in a sentence that names the setting to change */
+export async function observeHostFacts(options: HostFactsOptions): Promise<HostFacts> {
+  const underlay = await observeUnderlay({
+    ...(options.iface !== null && { iface: options.iface }),
+    ...(options.hostIp !== null && { hostIp: options.hostIp }),
+  })
+  const named = (ips: readonly Ipv4[], what: string): Hazards['addresses'] =>
+    ips.map((ip) => ({ ip, what }))
+  return {
+    iface: underlay.iface,
+    ip: underlay.ip,
+    publicIp: underlay.publicIp,
+    overlayMtu: overlayMtu(underlay.mtu),
+    nameservers: underlay.nameservers,
+    privatePrefixes: privateBridgePrefixes(underlay),
+    hazards: {
+      addresses: [
+        ...named([underlay.ip, underlay.publicIp], "this host's own address"),
+        ...named(underlay.defaultGateways, 'the default gateway'),
+        ...named(underlay.nameservers, 'the nameserver'),
+        ...named(options.etcdAddresses, 'the etcd endpoint'),
+      ],
+      onLink: underlay.onLinkPrefixes.map(({ prefix, dev }) => ({ prefix, dev: dev ?? 'nowhere' })),
+    },
+  }
+}
+
+/** The machine's own hazards, with its subnets and with the tunnel ends of all hosts of the map. */
+export function allHazards(
+  facts: HostFacts,
+  view: ClusterView,
+  held: readonly HeldSubnet[],
+): Hazards {
+  const vteps = new Set([...view.hosts.values(), ...view.subnets.values()].map((h) => h.publicIp))
+  return {
+    addresses: [
+      ...facts.hazards.addresses,
+      ...[...vteps].map((ip) => ({ ip, what: `the tunnel end of host ${formatIpv4(ip)},` })),
+    ],
+    onLink: [
+      ...facts.hazards.onLink,
+      ...held.map(({ subnet }) => ({ prefix: parseCidr(subnet), dev: "this host's own network" })),
+    ],
+  }
+}

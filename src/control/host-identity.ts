@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { OverlayError } from '../errors.ts'
+import { derivedMac, type Mac } from '../net/mac.ts'
+import { writeDurably } from './durable-file.ts'
+
+const fileSchema = z.object({
+  hostId: z.string().regex(/^[0-9a-f]{32}$/),
+  instances: z.array(z.string().min(1)),
+})
+
+/** Who this machine is in the cluster, whatever its address. */
+export interface HostIdentity {
+  readonly hostId: string
+  /** MAC of the tunnel end; stays with the HostID. */
+  readonly vtepMac: Mac
+  /** Token of this process. */
+  readonly instance: string
+  /** Tokens under which earlier processes of this machine may still stand in the store. */
+  readonly earlier: ReadonlySet<string>
+  /** Told once the store shows this process: earlier ones are history, and a clone if met again. */
+  confirm(): Promise<void>
+}
+
+/**
+ * Reads `STATE_DIR/host-id`, making a random one on the first start, and adds the token of this
+ * process. Two machines with one HostID, one cloned from the other, show by their tokens: each knows
+ * only its own.
+ * @throws OverlayError host_state when the file is damaged: a new identity would abandon its leases
+ */
+export async function readHostIdentity(stateDir: string): Promise<HostIdentity> {
+  await mkdir(stateDir, { recursive: true, mode: 0o700 })
+  const path = join(stateDir, 'host-id')
+  const stored = await readStored(path)
+  const hostId = stored?.hostId ?? randomBytes(16).toString('hex')
+  const instance = randomBytes(8).toString('hex')
+  const earlier = stored?.instances ?? []
+  const store = (instances: readonly string[]): Promise<void> =>
+    writeDurably(path, `${JSON.stringify({ hostId, instances })}\n`)
+  await store([...earlier, instance])
+  return {
+    hostId,
+    vtepMac: derivedMac('vtep', hostId),
+    instance,
+    earlier: new Set(earlier),
+    confirm: () => store([instance]),
+  }
+}
+
+async function readStored(path: string): Promise<z.infer<typeof fileSchema> | null> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+  try {
+    return fileSchema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new OverlayError(
+      'host_state',
+      `${path} does not hold a host identity; restore it, or remove it to join the cluster as a new host`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,85 @@
+import { join } from 'node:path'
+import { z } from 'zod'
+import { addressPoolRecord } from '../ipam/address-pool-record.ts'
+import type { Log } from '../log.ts'
+import { JournalTable } from './journal-table.ts'
+
+const cidrText = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/)
+
+/** A subnet that this host holds, from the moment it is leased until its network is gone. */
+export const heldSubnetSchema = z.object({
+  /** "10.33.5.0/24"; also the record's name in the journal. */
+  subnet: cidrText,
+  kind: z.enum(['pooled', 'routed', 'docker']),
+  pool: cidrText.nullable(),
+  /** The length that containers see: the pool's for pooled subnets, else the subnet's own. */
+  prefixLength: z.int().min(1).max(32),
+  /** null until the network's name is known. */
+  overlay: z.string().nullable(),
+  /** 0 until the overlay is known. */
+  vni: z.int().min(0),
+  /** The bridge's address; outside the subnet only as an anycast address of the pool. */
+  gateway: z.ipv4(),
+  /** The Docker network that lives in it; null between RequestPool and CreateNetwork. */
+  networkId: z.string().nullable(),
+  /** dockerd releases a pool before it deletes the network; the lease waits for the latter. */
+  poolReleased: z.boolean(),
+  /** Milliseconds since the epoch. */
+  since: z.number(),
+  /** null where Docker's own IPAM gives the addresses. */
+  addresses: addressPoolRecord.nullable(),
+})
+export type HeldSubnet = z.infer<typeof heldSubnetSchema>
+
+/** A Docker network of this host. */
+export const networkSchema = z.object({
+  id: z.string().min(1),
+  /** Key of its held subnet. */
+  subnet: cidrText,
+  ipam: z.enum(['overlay-ts', 'docker', 'null']),
+  /** Docker's name for it, once the event stream told. */
+  name: z.string().nullable(),
+  internal: z.boolean(),
+  /** As asked with `-o mtu=`; null follows the underlay. */
+  mtu: z.int().nullable(),
+})
+export type Network = z.infer<typeof networkSchema>
+
+/** A container's attachment to a network. */
+export const endpointSchema = z.object({
+  id: z.string().min(1),
+  networkId: z.string().min(1),
+  /** "10.33.5.2/17" */
+  address: cidrText,
+  mac: z.string(),
+  /** What the request left open and the plugin answered: repeated word for word on a retry. */
+  answered: z.object({ address: z.boolean(), mac: z.boolean() }),
+  /** Path of the container's network namespace between Join and Leave. */
+  sandbox: z.string().nullable(),
+  /** The subnets that Join gave static routes to. */
+  joinedRoutes: z.array(cidrText),
+})
+export type Endpoint = z.infer<typeof endpointSchema>
+
+/**
+ * The host's own truth in the state directory: dockerd does not tell a network twice, so what is
+ * not here is forgotten.
+ */
+export interface Journal {
+  readonly subnets: JournalTable<HeldSubnet>
+  readonly networks: JournalTable<Network>
+  readonly endpoints: JournalTable<Endpoint>
+}
+
+export async function openJournal(stateDir: string, log: Log): Promise<Journal> {
+  return {
+    subnets: await JournalTable.open(join(stateDir, 'subnets'), heldSubnetSchema, log),
+    networks: await JournalTable.open(join(stateDir, 'networks'), networkSchema, log),
+    endpoints: await JournalTable.open(join(stateDir, 'endpoints'), endpointSchema, log),
+  }
+}
+
+/** The endpoints of one network. */
+export function endpointsOf(journal: Journal, networkId: string): Endpoint[] {
+  return journal.endpoints.values().filter((endpoint) => endpoint.networkId === networkId)
+}

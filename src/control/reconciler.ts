@@ -1,0 +1,187 @@
+import type { Datapath } from '../datapath/datapath.ts'
+import type { ForwardingTables } from '../datapath/tables.ts'
+import { messageOf } from '../errors.ts'
+import { applyHostState } from '../linux/apply.ts'
+import { TUN_NAME, type HostState } from '../linux/host-state.ts'
+import type { Log } from '../log.ts'
+import type { Ipv4 } from '../net/ipv4.ts'
+import type { ClusterView } from '../store/cluster-view.ts'
+import { CoalescedTask } from './coalesced-task.ts'
+import { desiredHostState } from './desired-host-state.ts'
+import { desiredTables } from './desired-tables.ts'
+import type { HostFacts } from './host-facts.ts'
+import type { HostIdentity } from './host-identity.ts'
+import type { Journal } from './journal.ts'
+import { membersOf } from './members.ts'
+import { SandboxRoutes } from './sandbox-routes.ts'
+import { steeringPrefixes } from './steering.ts'
+
+export interface ReconcilerOptions {
+  readonly journal: Journal
+  readonly identity: HostIdentity
+  /** The map, less what would cut this host off. */
+  readonly view: () => ClusterView
+  /** False until the map was read, from the store or from the file: an empty map is not the truth. */
+  readonly hasMap: () => boolean
+  readonly facts: () => HostFacts
+  /** Attaches a forwarder to the TUN; its sockets bind to that address. */
+  readonly startDatapath: (bindIp: Ipv4) => Promise<Datapath>
+  readonly log: Log
+}
+
+/**
+ * Makes the machine what the journal and the map say: links, routes, rules, the forwarder and its
+ * tables, the routes inside running containers. Level-triggered: a run starts from what is there.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions
+  readonly #task: CoalescedTask
+  readonly #sandboxes: SandboxRoutes
+  #datapath: { readonly running: Datapath; readonly bindIp: Ipv4 } | null = null
+  #applied: string | null = null
+  #programmed: string | null = null
+  #failure: string | null = null
+  #isWaiting = false
+  readonly #told = new Set<string>()
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options
+    this.#sandboxes = new SandboxRoutes(options.log)
+    this.#task = new CoalescedTask(() => this.#reconcile())
+  }
+
+  get datapath(): Datapath | null {
+    return this.#datapath?.running ?? null
+  }
+
+  /** Whether the last run left the machine as it should be. */
+  get failure(): string | null {
+    return this.#failure
+  }
+
+  /** Whether a joined container has yet to appear, so that another look is wanted soon. */
+  get isWaiting(): boolean {
+    return this.#isWaiting
+  }
+
+  /** Settles when the machine is what the journal said at the call. @throws OverlayError */
+  run(): Promise<void> {
+    return this.#task.run()
+  }
+
+  /** Somebody else may have changed the machine: the next run looks at all of it. */
+  suspectDrift(): void {
+    this.#applied = null
+  }
+
+  /** The same in the background; a failure is logged once and tried again by the caller's timer. */
+  async attempt(): Promise<void> {
+    try {
+      await this.run()
+    } catch {
+      // #reconcile has said it.
+    }
+  }
+
+  /** Ends the forwarder. Links and routes stay, so a restarted plugin finds its containers connected. */
+  async stop(): Promise<void> {
+    const datapath = this.#datapath
+    this.#datapath = null
+    await datapath?.running.stop()
+  }
+
+  async #reconcile(): Promise<void> {
+    try {
+      await this.#makeTrue()
+      if (this.#failure !== null) this.#options.log.info('the host is as it should be again')
+      this.#failure = null
+    } catch (error) {
+      const reason = messageOf(error)
+      if (reason !== this.#failure) {
+        this.#options.log.error({ reason }, 'the host is not as it should be')
+      }
+      this.#failure = reason
+      this.#applied = null
+      throw error
+    }
+  }
+
+  async #makeTrue(): Promise<void> {
+    if (!this.#options.hasMap()) return
+    const want = this.#desired()
+    if (this.#isMisplaced(want)) await this.stop()
+    const text = stateText(want)
+    if (text !== this.#applied) {
+      this.#applied = null
+      // Asked again after the host was looked at: a cable plugged in meanwhile is then expected.
+      const changes = await applyHostState(() => this.#desired(), {
+        onSkipped: (sentence) => this.#tellOnce(sentence),
+      })
+      this.#applied = text
+      for (const { command } of changes) this.#options.log.debug({ command }, 'host changed')
+    }
+    await this.#forward(want)
+    const { journal, view, identity } = this.#options
+    const members = membersOf(journal)
+    this.#isWaiting = await this.#sandboxes.sync(journal, members, view(), identity.hostId)
+  }
+
+  #desired(): HostState {
+    const { journal, identity, view, facts } = this.#options
+    const { overlayMtu, hazards } = facts()
+    const map = view()
+    return desiredHostState({
+      hostId: identity.hostId,
+      members: membersOf(journal),
+      view: map,
+      overlayMtu,
+      steering: steeringPrefixes(map, identity.hostId, hazards),
+    })
+  }
+
+  /** A forwarder that nobody needs, or whose sockets are bound to an address that has changed. */
+  #isMisplaced(want: HostState): boolean {
+    if (!this.#datapath) return false
+    return want.tun === null || this.#datapath.bindIp !== this.#options.facts().ip
+  }
+
+  async #forward(want: HostState): Promise<void> {
+    if (want.tun === null) return
+    const { facts, startDatapath, log } = this.#options
+    if (!this.#datapath) {
+      const bindIp = facts().ip
+      const running = await startDatapath(bindIp)
+      this.#datapath = { running, bindIp }
+      this.#programmed = null
+      running.failed.catch((error: unknown) => {
+        if (this.#datapath?.running !== running) return
+        log.error(
+          { reason: messageOf(error) },
+          `the forwarder of ${TUN_NAME} died; starting another`,
+        )
+        this.#datapath = null
+        void this.attempt()
+      })
+    }
+    const tables = this.#tables()
+    const text = JSON.stringify(tables)
+    if (text === this.#programmed) return
+    this.#datapath.running.program(tables)
+    this.#programmed = text
+  }
+
+  #tables(): ForwardingTables {
+    const { journal, identity, view, facts } = this.#options
+    const { hostId, vtepMac } = identity
+    return desiredTables(membersOf(journal), view(), hostId, vtepMac, facts().overlayMtu)
+  }
+
+  #tellOnce(sentence: string): void {
+    if (this.#told.has(sentence)) return
+    this.#told.add(sentence)
+    this.#options.log.info(sentence)
+  }
+}
+
+const stateText = (state: HostState): string =>
+  JSON.stringify({ ...state, sysctls: [...state.sysctls] })

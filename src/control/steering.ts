@@ -1,0 +1,43 @@
+import {
+  compareCidr,
+  containsCidr,
+  containsIp,
+  overlaps,
+  parseCidr,
+  sameCidr,
+  type Cidr,
+} from '../net/cidr.ts'
+import type { ClusterView } from '../store/cluster-view.ts'
+import type { Hazards } from '../store/hazards.ts'
+
+/**
+ * The prefixes that Docker's own IPAM on this host must not choose for a plain network: those that
+ * other hosts' plain networks and private bridges have. Docker passes over what has an on-link route,
+ * so each gets one that leads nowhere; never one that would hide something this host needs.
+ */
+export function steeringPrefixes(view: ClusterView, hostId: string, hazards: Hazards): Cidr[] {
+  const plain = [...view.subnets.values()]
+    .filter((lease) => lease.kind === 'docker' && lease.hostId !== hostId)
+    .map((lease) => lease.subnet)
+  const holders = [...view.holders]
+    .filter(([text, holder]) => holder !== hostId && !inNetwork(view, parseCidr(text)))
+    .map(([text]) => parseCidr(text))
+  const bridges = [...view.privatePrefixes]
+    .filter(([owner]) => owner !== hostId)
+    .flatMap(([, prefixes]) => prefixes)
+  const wanted = [...plain, ...holders, ...bridges].filter((prefix) => isHarmless(prefix, hazards))
+  return wanted
+    .sort(compareCidr)
+    .filter((prefix, at) => at === 0 || !sameCidr(prefix, wanted[at - 1]!))
+}
+
+/** The cluster's own network is not Docker's to choose from; its subnets need no steering. */
+const inNetwork = (view: ClusterView, prefix: Cidr): boolean =>
+  view.config !== null && containsCidr(view.config.network, prefix)
+
+function isHarmless(prefix: Cidr, hazards: Hazards): boolean {
+  return (
+    !hazards.addresses.some(({ ip }) => containsIp(prefix, ip)) &&
+    !hazards.onLink.some((link) => overlaps(link.prefix, prefix))
+  )
+}

@@ -1,0 +1,31 @@
+import { parseCidr } from '../net/cidr.ts'
+import type { Ipv4 } from '../net/ipv4.ts'
+import type { Mac } from '../net/mac.ts'
+import type { SubnetValue } from '../store/records.ts'
+import type { HeldSubnet } from './journal.ts'
+
+/** What a host writes of itself into its leases, and the etcd lease that they hang on. */
+export interface Publisher {
+  readonly hostId: string
+  readonly publicIp: Ipv4
+  readonly vtepMac: Mac
+  readonly mtu: number
+  readonly storeLease: string
+}
+
+/** The lease record of a subnet that this host holds. */
+export function subnetValue(
+  held: Pick<HeldSubnet, 'kind' | 'pool' | 'overlay' | 'vni'>,
+  by: Publisher,
+): SubnetValue {
+  return {
+    publicIp: by.publicIp,
+    vtepMac: by.vtepMac,
+    vni: held.vni,
+    hostId: by.hostId,
+    overlay: held.overlay,
+    kind: held.kind,
+    pool: held.pool === null ? null : parseCidr(held.pool),
+    mtu: by.mtu,
+  }
+}

@@ -1,5 +1,5 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { sumOf } from '../packet/checksum.ts'
+import { simdSum } from '../packet/checksum-simd.ts'
 import { COUNTER, Counters } from './counters.ts'
 import { EAGAIN, EINTR, errnoName } from './errno.ts'
 import { Forwarder, HEADROOM } from './forwarder.ts'
@@ -32,7 +32,7 @@ const receiver = new UnderlayReceiver(memory, start.sockets.receive, counters)
 const forwarder = new Forwarder(
   {
     memory,
-    sum: (at, length) => sumOf(memory.bytes, at, length),
+    sum: simdSum(memory.wasm),
     counters,
     containers: tun,
     underlay: sender,

@@ -12,7 +12,7 @@ import { containsIp, formatCidr, parseCidr, type Cidr } from '../net/cidr.ts'
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts'
 import { derivedMac } from '../net/mac.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
-import { remotePrefixes, type Member } from './members.ts'
+import { isSibling, remotePrefixes, type Member } from './members.ts'
 
 /** What swallows a packet when the route that should carry it is gone; loses to every other route. */
 const LAST_RESORT_METRIC = 4_278_198_272
@@ -143,7 +143,7 @@ function allowedFlows(member: Member, input: HostStateInput): AllowedFlow[] {
     ]
   })
   const siblings = members
-    .filter((sibling) => sibling !== member && isOneOverlay(sibling, member))
+    .filter((sibling) => isSibling(sibling, member))
     .map((sibling) => ({
       fromLink: link,
       toLink: bridgeName(sibling.network.id),
@@ -152,6 +152,3 @@ function allowedFlows(member: Member, input: HostStateInput): AllowedFlow[] {
     }))
   return [inside, ...remote, ...siblings]
 }
-
-const isOneOverlay = (a: Member, b: Member): boolean =>
-  a.held.vni !== 0 && a.held.vni === b.held.vni

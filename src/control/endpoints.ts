@@ -112,6 +112,7 @@ export class Endpoints {
         ...record,
         sandbox: sandbox || null,
         joinedRoutes: routes,
+        joinedAt: Date.now(),
       }))
       onChange()
       const { held, network } = member
@@ -180,5 +181,6 @@ function newEndpoint(wish: EndpointWish, address: string, { held, network }: Mem
     answered: { address: wish.address === null, mac: wish.mac === null },
     sandbox: null,
     joinedRoutes: [],
+    joinedAt: 0,
   }
 }

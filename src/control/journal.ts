@@ -58,6 +58,8 @@ export const endpointSchema = z.object({
   sandbox: z.string().nullable(),
   /** The subnets that Join gave static routes to. */
   joinedRoutes: z.array(cidrText),
+  /** Milliseconds since the epoch; 0 before Join. */
+  joinedAt: z.number(),
 })
 export type Endpoint = z.infer<typeof endpointSchema>
 

@@ -39,6 +39,10 @@ export function remotePrefixes(member: Member, view: ClusterView, hostId: string
   return remoteLeases(view, hostId, held.overlay).map((lease) => lease.subnet)
 }
 
+/** Whether two networks of this host are different and in one overlay. */
+export const isSibling = (a: Member, b: Member): boolean =>
+  a.network.id !== b.network.id && a.held.vni !== 0 && a.held.vni === b.held.vni
+
 /**
  * What a container of this network needs static routes for: every other subnet of the overlay. A
  * pooled overlay needs none, since its containers see the whole pool on-link.
@@ -51,7 +55,7 @@ export function staticRoutes(
 ): string[] {
   if (member.held.pool !== null) return []
   const siblings = members
-    .filter((other) => other !== member && other.held.overlay === member.held.overlay)
+    .filter((other) => isSibling(other, member))
     .map((other) => other.held.subnet)
   const remote = remotePrefixes(member, view, hostId).map(formatCidr)
   return member.held.overlay === null ? [] : [...new Set([...siblings, ...remote])].sort()

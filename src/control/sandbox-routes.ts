@@ -7,6 +7,9 @@ import type { ClusterView } from '../store/cluster-view.ts'
 import type { Endpoint, Journal } from './journal.ts'
 import { staticRoutes, type Member } from './members.ts'
 
+/** How long after Join libnetwork may still be setting routes itself. */
+const SETTLE_MS = 30_000
+
 /**
  * Keeps the static routes inside running containers in step with the map. A sandbox is looked at when
  * it appears, which on Docker 20.10 to 27 is after Join, and again whenever what it should have
@@ -51,13 +54,16 @@ export class SandboxRoutes {
     const text = wanted.join(' ')
     if (this.#synced.get(endpoint.id) === text) return true
     try {
+      const joined = endpoint.joinedRoutes.map(parseCidr)
+      const isYoung = Date.now() - endpoint.joinedAt < SETTLE_MS && !this.#synced.has(endpoint.id)
       const result = await syncSandboxRoutes({
         netns: endpoint.sandbox!,
         gateway: parseIpv4(member.held.gateway),
         wanted: wanted.map(parseCidr),
-        known: endpoint.joinedRoutes.map(parseCidr),
+        known: joined,
+        after: isYoung ? joined : [],
       })
-      if (result === 'gone') return false
+      if (result === 'gone' || result === 'unsettled') return false
       await journal.endpoints.update(endpoint.id, (record) => ({
         ...record,
         joinedRoutes: [...wanted],

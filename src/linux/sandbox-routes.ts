@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { z } from 'zod'
 import { messageOf } from '../errors.ts'
-import { formatCidr, overlaps, parseCidr, sameCidr, type Cidr } from '../net/cidr.ts'
+import { containsIp, formatCidr, overlaps, parseCidr, sameCidr, type Cidr } from '../net/cidr.ts'
 import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
 import { ROUTE_PROTOCOL } from './host-state.ts'
 import { batchError, ipBatch, ipQuery, ipRoute, type IpRoute } from './ip.ts'
@@ -17,6 +17,11 @@ export interface SandboxRoutes {
   readonly wanted: readonly Cidr[]
   /** Prefixes that were wanted once: libnetwork's own static routes do not carry our protocol number. */
   readonly known: readonly Cidr[]
+  /**
+   * Prefixes that libnetwork itself is about to route there. Nothing is done before they are, since
+   * its own attempt would fail on ours and with it the container's start.
+   */
+  readonly after?: readonly Cidr[]
 }
 
 export interface SandboxChanges {
@@ -36,18 +41,21 @@ interface SandboxRoute {
 /**
  * Makes the routes through the gateway inside a container the wanted ones. Touches only routes that
  * carry our protocol number or lead to a known prefix.
- * @returns 'gone' when the namespace does not exist (any more, or yet)
+ * @returns 'gone' when the namespace does not exist (any more, or yet), 'unsettled' while libnetwork
+ *   has not plugged it in yet
  * @throws OverlayError host_state
  */
 export async function syncSandboxRoutes(
   sandbox: SandboxRoutes,
   options: Pick<RunOptions, 'signal' | 'timeoutMs'> = {},
-): Promise<SandboxChanges | 'gone'> {
+): Promise<SandboxChanges | 'gone' | 'unsettled'> {
   if (!existsSync(sandbox.netns)) return 'gone'
   const inside = { ...options, prefix: ['nsenter', `--net=${sandbox.netns}`] }
   try {
     const [answer = []] = await ipQuery(['route show table main'], inside)
-    const plan = planSandbox(sandbox, z.array(ipRoute).parse(answer))
+    const routes = z.array(ipRoute).parse(answer)
+    if (!isSettled(sandbox, routes)) return 'unsettled'
+    const plan = planSandbox(sandbox, routes)
     const failures = await ipBatch(plan.commands, inside)
     if (failures.length > 0) throw batchError(failures)
     return plan.changes
@@ -60,6 +68,16 @@ export async function syncSandboxRoutes(
 /** A sandbox key is an empty file before its namespace is mounted on it and after it is unmounted. */
 const isGone = (error: unknown): boolean =>
   /^nsenter .*(No such file or directory|Invalid argument)/s.test(messageOf(error))
+
+/** Whether the gateway can be reached, and the routes that libnetwork makes are made. */
+function isSettled({ gateway, after = [] }: SandboxRoutes, routes: readonly IpRoute[]): boolean {
+  const present = routes.filter(({ dst }) => dst !== 'default')
+  const prefixes = present.map((route) => ({ ...route, to: parseCidr(withLength(route.dst)) }))
+  return (
+    prefixes.some(({ to, gateway: via }) => via === undefined && containsIp(to, gateway)) &&
+    after.every((prefix) => prefixes.some(({ to }) => sameCidr(to, prefix)))
+  )
+}
 
 function planSandbox(
   sandbox: SandboxRoutes,

@@ -77,7 +77,10 @@ for (const subject of subjects()) {
       [],
     )
     const vnis = [...view.overlays.values()].map(({ vni }) => vni)
-    assert.deepEqual(vnis.toSorted((a, b) => a - b), [4096, 4097])
+    assert.deepEqual(
+      vnis.toSorted((a, b) => a - b),
+      [4096, 4097],
+    )
     for (const lease of view.subnets.values()) {
       assert.equal(lease.vni, view.overlays.get(lease.overlay ?? '')?.vni)
     }

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { test, type TestContext } from 'node:test'
+import type { EtcdOptions } from '../../src/store/etcd-client.ts'
+import { EtcdStore } from '../../src/store/etcd.ts'
+import { Certificates } from '../support/certificates.ts'
+import { EtcdServer } from '../support/etcd-server.ts'
+import { waitFor } from '../support/wait.ts'
+import { Watched } from './watched.ts'
+
+/** No call may take longer; a little is left for a busy machine. */
+const BOUND_MS = 6500
+
+function open(t: TestContext, options: EtcdOptions): EtcdStore {
+  const store = new EtcdStore(options)
+  t.after(() => store.close())
+  return store
+}
+
+async function timed(work: Promise<unknown>): Promise<number> {
+  const begun = performance.now()
+  await work
+  return performance.now() - begun
+}
+
+/** A port where nothing listens. */
+async function deadEndpoint(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return `http://127.0.0.1:${port}`
+}
+
+test('an authority alone is enough for TLS', async (t) => {
+  await using certs = await Certificates.create()
+  await using etcd = await EtcdServer.start({
+    tls: { cert: certs.file('server.crt'), key: certs.file('server.key') },
+    clientTls: { ca: certs.file('ca.crt') },
+  })
+  const store = open(t, { endpoints: etcd.endpoints, tls: { ca: await certs.read('ca.crt') } })
+  const watched = new Watched(store, '/x/', (await store.range('/x/')).revision)
+  await store.commit([], [{ put: '/x/a', value: '1' }])
+  await waitFor(() => watched.film.length === 1, { what: 'the watch over TLS' })
+  await watched.stop()
+
+  await using strange = await Certificates.create()
+  const stranger = open(t, {
+    endpoints: etcd.endpoints,
+    tls: { ca: await strange.read('ca.crt') },
+  })
+  await assert.rejects(stranger.range('/x/'), { code: 'store_unavailable', message: /certificate/ })
+})
+
+test('an etcd that wants client certificates gets ours', async (t) => {
+  await using certs = await Certificates.create()
+  await using etcd = await EtcdServer.start({
+    tls: {
+      cert: certs.file('server.crt'),
+      key: certs.file('server.key'),
+      clientCa: certs.file('ca.crt'),
+    },
+    clientTls: {
+      ca: certs.file('ca.crt'),
+      cert: certs.file('client.crt'),
+      key: certs.file('client.key'),
+    },
+  })
+  const ca = await certs.read('ca.crt')
+  const [cert, key] = [await certs.read('client.crt'), await certs.read('client.key')]
+  const store = open(t, { endpoints: etcd.endpoints, tls: { ca, cert, key } })
+  assert.equal((await store.range('/x/')).entries.size, 0)
+  const without = open(t, { endpoints: etcd.endpoints, tls: { ca } })
+  await assert.rejects(without.range('/x/'), { code: 'store_unavailable' })
+})
+
+test('a user with a password reads, writes and watches, also after etcd forgot its tokens', async (t) => {
+  await using etcd = await EtcdServer.start()
+  await etcd.ctl('user', 'add', 'root:s3cret')
+  await etcd.ctl('user', 'grant-role', 'root', 'root')
+  await etcd.ctl('auth', 'enable')
+  const auth = { user: 'root', password: 's3cret' }
+  const store = open(t, { endpoints: etcd.endpoints, auth })
+  const write = (value: string) => store.commit([], [{ put: '/x/a', value }])
+  await write('1')
+  await etcd.restart()
+  const { revision } = await write('2')
+  const watched = new Watched(store, '/x/', revision)
+  await write('3')
+  await waitFor(() => watched.film.length === 1, { what: 'the watch' })
+  await watched.stop()
+
+  const wrong = open(t, { endpoints: etcd.endpoints, auth: { ...auth, password: 'guess' } })
+  await assert.rejects(wrong.range('/x/'), {
+    code: 'store_unavailable',
+    message: /refused.*check ETCD_USER and ETCD_PASSWORD/,
+  })
+  const nobody = open(t, { endpoints: etcd.endpoints })
+  await assert.rejects(nobody.range('/x/'), { code: 'store_unavailable', message: /refused/ })
+})
+
+test('an endpoint that is dead costs nothing but a moment', async (t) => {
+  await using etcd = await EtcdServer.start()
+  const endpoints = [await deadEndpoint(), await deadEndpoint(), ...etcd.endpoints]
+  const store = open(t, { endpoints })
+  const result = await store.commit([{ key: '/x/a', is: 'absent' }], [{ put: '/x/a', value: '1' }])
+  assert.equal(result.succeeded, true)
+  const watched = new Watched(store, '/x/', result.revision)
+  await store.commit([], [{ delete: '/x/a' }])
+  await waitFor(() => watched.film.length === 1, { what: 'the watch' })
+  await watched.stop()
+})
+
+test('an endpoint that hangs is left for one that answers', async (t) => {
+  await using hanging = await EtcdServer.start()
+  await using etcd = await EtcdServer.start()
+  hanging.pause()
+  const store = open(t, { endpoints: [hanging.endpoint, etcd.endpoint] })
+  assert.ok((await timed(store.range('/x/'))) < BOUND_MS)
+  assert.ok((await timed(store.range('/x/'))) < 1500, 'the one that answered is asked first')
+})
+
+test('every call on a dead etcd ends in time with a sentence that says since when', async (t) => {
+  const endpoint = await deadEndpoint()
+  const store = open(t, { endpoints: [endpoint] })
+  const unavailable = {
+    code: 'store_unavailable',
+    message: new RegExp(`^etcd at ${endpoint} has not answered since \\d{4}-\\d\\d-\\d\\dT`),
+  }
+  const calls = [
+    store.range('/x/'),
+    store.commit([], [{ put: '/x/a', value: '1' }]),
+    store.grant(10),
+    store.revoke('1'),
+  ]
+  const rejected = Promise.all(calls.map((call) => assert.rejects(call, unavailable)))
+  assert.ok((await timed(rejected)) < BOUND_MS)
+  const again = assert.rejects(store.range('/x/'), unavailable)
+  assert.ok((await timed(again)) < 1500, 'a known outage is reported at once')
+  const watched = new Watched(store, '/x/', '1')
+  await waitFor(() => watched.lost.length === 1, { what: 'the watch to be lost' })
+})
+
+test('every call on an etcd that hangs ends in time, and goes on when it does', async (t) => {
+  await using etcd = await EtcdServer.start()
+  const store = open(t, { endpoints: etcd.endpoints })
+  const { revision } = await store.commit([], [{ put: '/x/a', value: '1' }])
+  const watched = new Watched(store, '/x/', revision)
+  etcd.pause()
+  const calls = [store.range('/x/'), store.commit([], [{ put: '/x/b', value: '1' }])]
+  const rejected = Promise.all(
+    calls.map((call) => assert.rejects(call, { code: 'store_unavailable' })),
+  )
+  assert.ok((await timed(rejected)) < BOUND_MS)
+  await waitFor(() => watched.lost.length === 1, {
+    what: 'the watch to be lost by keepalive',
+    timeout: 30_000,
+  })
+  etcd.resume()
+  await waitFor(() => store.range('/x/'), { what: 'etcd to answer again' })
+})
+
+test('a short restart of etcd is not noticed by a call', async (t) => {
+  await using etcd = await EtcdServer.start()
+  const store = open(t, { endpoints: etcd.endpoints })
+  await store.commit([], [{ put: '/x/a', value: '1' }])
+  await etcd.kill()
+  const [{ entries }] = await Promise.all([store.range('/x/'), etcd.restart()])
+  assert.equal(entries.size, 1)
+})

@@ -1,0 +1,155 @@
+import type { ContainerPort } from '../../src/datapath/coalesce.ts'
+import { type CounterName, Counters, totalOf } from '../../src/datapath/counters.ts'
+import { Forwarder } from '../../src/datapath/forwarder.ts'
+import type { Gather } from '../../src/datapath/gather.ts'
+import type { SendBatch, UnderlayPort } from '../../src/datapath/outbox.ts'
+import { PacketMemory } from '../../src/datapath/packet-memory.ts'
+import { buildSubnetMap, SubnetMap } from '../../src/datapath/subnet-map.ts'
+import type { ForwardingTables } from '../../src/datapath/tables.ts'
+import { parseCidr } from '../../src/net/cidr.ts'
+import { parseIpv4 } from '../../src/net/ipv4.ts'
+import { macBytes } from '../../src/net/mac.ts'
+import { simdSum } from '../../src/packet/checksum-simd.ts'
+import { joined } from './naive-packets.ts'
+
+/** A batch as the kernel would have been asked to send it. */
+export interface Sent {
+  readonly lane: number
+  readonly destination: number
+  readonly tos: number
+  readonly segmentSize: number
+  readonly frames: readonly Uint8Array[]
+}
+
+/** A forwarder between two in-memory ports that remember everything. */
+export class MemoryForwarder {
+  readonly forwarder: Forwarder
+  readonly sent: Sent[] = []
+  readonly written: Uint8Array[] = []
+  readonly #counters = new Counters()
+  readonly #memory = new PacketMemory(4 * 1024 * 1024)
+  readonly #arena: number
+  #used = 0
+
+  constructor(tables: ForwardingTables, coalesce = { tcp: true, udp: true }) {
+    const underlay: UnderlayPort = { send: (batch) => void this.sent.push(sentOf(batch)) }
+    const containers: ContainerPort = {
+      write: (pieces: Gather) => void this.written.push(pieces.copy()),
+    }
+    this.forwarder = new Forwarder(
+      {
+        memory: this.#memory,
+        sum: simdSum(this.#memory.wasm),
+        counters: this.#counters,
+        containers,
+        underlay,
+        coalesce,
+      },
+      new SubnetMap(buildSubnetMap(tables)),
+    )
+    this.#arena = this.#memory.reserve(3 * 1024 * 1024)
+  }
+
+  /** A virtio header and packet from the TUN; `odd` moves it to an odd address. */
+  fromContainers(bytes: Uint8Array, odd = 0): void {
+    this.forwarder.fromContainers(this.#store(bytes, odd), bytes.length)
+  }
+
+  /** One datagram, or several that the kernel joined. */
+  fromUnderlay(
+    bytes: Uint8Array,
+    from: { source: number; tos?: number; groSize?: number; odd?: number },
+  ): void {
+    const at = this.#store(bytes, from.odd ?? 0)
+    this.forwarder.fromUnderlay(at, bytes.length, from.groSize ?? 0, from.source, from.tos ?? 0)
+  }
+
+  flush(): void {
+    this.forwarder.flushToUnderlay()
+    this.forwarder.flushToContainers()
+    this.#used = 0
+  }
+
+  /** Every frame sent, in order of sending. */
+  frames(): Uint8Array[] {
+    return this.sent.flatMap((batch) => batch.frames)
+  }
+
+  /** The counters that are not zero. */
+  counted(): Partial<Record<CounterName, number>> {
+    const all = totalOf([this.#counters])
+    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== 0))
+  }
+
+  #store(bytes: Uint8Array, odd: number): number {
+    const at = this.#arena + this.#used + 64 + odd
+    this.#memory.bytes.set(bytes, at)
+    this.#used += 128 + bytes.length
+    return at
+  }
+}
+
+function sentOf(batch: SendBatch): Sent {
+  return {
+    lane: batch.lane,
+    destination: batch.destination,
+    tos: batch.tos,
+    segmentSize: batch.segmentSize,
+    frames: Array.from({ length: batch.segments }, (_, segment) => {
+      const frame = batch.pieces.copy(batch.firstPiece[segment], batch.firstPiece[segment + 1])
+      if (frame.length !== batch.lengthOf(segment)) throw new Error('a frame of another length')
+      return frame
+    }),
+  }
+}
+
+export const HOST_A = parseIpv4('10.9.9.1')
+export const HOST_B = parseIpv4('10.9.9.2')
+export const MAC_A = '02:00:00:00:00:0a'
+export const MAC_B = '02:00:00:00:00:0b'
+
+/**
+ * Host A with 10.5.1.0/24 and host B with 10.5.2.0/24 in VNI 7; each has a second overlay, VNI 8, with
+ * 10.6.1.0/24 and 10.6.2.0/24; A's 10.7.1.0/24 belongs to an overlay not known yet.
+ */
+export function tablesOf(host: 'a' | 'b', mtu = 1450): ForwardingTables {
+  const a = [
+    { subnet: parseCidr('10.5.1.0/24'), vni: 7 },
+    { subnet: parseCidr('10.6.1.0/24'), vni: 8 },
+    { subnet: parseCidr('10.7.1.0/24'), vni: 0 },
+  ]
+  const b = [
+    { subnet: parseCidr('10.5.2.0/24'), vni: 7 },
+    { subnet: parseCidr('10.6.2.0/24'), vni: 8 },
+  ]
+  return host === 'a'
+    ? {
+        vtepMac: MAC_A,
+        local: a,
+        remote: b.map((local) => ({ ...local, publicIp: HOST_B, vtepMac: MAC_B, mtu })),
+      }
+    : {
+        vtepMac: MAC_B,
+        local: b,
+        remote: a.map((local) => ({ ...local, publicIp: HOST_A, vtepMac: MAC_A, mtu })),
+      }
+}
+
+/** A VXLAN frame, from host A to host B unless told otherwise. */
+export function naiveFrame(
+  packet: Uint8Array,
+  header: { vni?: number; to?: string; from?: string; type?: number; flags?: number } = {},
+): Uint8Array<ArrayBuffer> {
+  const vxlan = new DataView(new ArrayBuffer(8))
+  vxlan.setUint8(0, header.flags ?? 0x08)
+  vxlan.setUint32(4, (header.vni ?? 7) * 256)
+  const type = new DataView(new ArrayBuffer(2))
+  type.setUint16(0, header.type ?? 0x0800)
+  return joined(
+    new Uint8Array(vxlan.buffer),
+    macBytes(header.to ?? MAC_B),
+    macBytes(header.from ?? MAC_A),
+    new Uint8Array(type.buffer),
+    packet,
+  )
+}

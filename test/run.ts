@@ -8,34 +8,12 @@
  * stage whose folders hold no test.
  */
 import { existsSync, globSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
-
-interface Stage {
-  readonly name: string
-  /** Folder of test/, or "architecture" for the files beside this one. */
-  readonly folders: readonly string[]
-  readonly concurrency: number
-  /** For one file. A guard against a hang, far above what any file takes. */
-  readonly minutes: number
-  readonly needsRoot: boolean
-}
+import { patternOf, STAGES, type Stage } from './support/stages.ts'
 
 const TEST = import.meta.dirname
-
-const STAGES: readonly Stage[] = [
-  {
-    name: 'code',
-    folders: ['architecture', 'unit', 'golden', 'property', 'contract'],
-    concurrency: Math.max(2, Math.min(4, availableParallelism())),
-    minutes: 5,
-    needsRoot: false,
-  },
-  { name: 'netns', folders: ['netns'], concurrency: 2, minutes: 10, needsRoot: true },
-  { name: 'e2e', folders: ['e2e'], concurrency: 1, minutes: 30, needsRoot: true },
-]
 
 interface Outcome {
   readonly stage: string
@@ -106,8 +84,7 @@ async function runStage({ name, folders, concurrency, minutes }: Stage): Promise
     passed,
   })
   const files = folders
-    .map((folder) => (folder === 'architecture' ? '*.test.ts' : `${folder}/**/*.test.ts`))
-    .flatMap((pattern) => globSync(pattern, { cwd: TEST }))
+    .flatMap((folder) => globSync(patternOf(folder), { cwd: TEST }))
     .sort()
     .map((file) => resolve(TEST, file))
   console.log(`\n── ${name}: ${files.length} files of ${folders.join(', ')}`)

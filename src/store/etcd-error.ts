@@ -38,9 +38,16 @@ export function wasNeverSent(error: unknown): boolean {
 /** Our own clock ran out before gRPC's did. */
 export class CallTimeout extends Error {}
 
+/** gRPC's text without its number in front and its empty note behind. */
+export function reasonOf(error: unknown): string {
+  return messageOf(error)
+    .replace(/^\d+ [A-Z_]+: /, '')
+    .replace(/\.? Resolution note: $/, '')
+}
+
 /** etcd's refusal in our words. */
 export function refusal(error: unknown, endpoint: string): OverlayError {
-  const text = messageOf(error)
+  const text = reasonOf(error)
   const cause = { cause: error }
   if (error instanceof EtcdLeaseInvalidError) {
     return new OverlayError('not_found', `the etcd lease has run out or never was: ${text}`, cause)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf, OverlayError } from '../errors.ts'
+import { OverlayError } from '../errors.ts'
 import { EtcdClient, type EtcdOptions } from './etcd-client.ts'
-import { CallTimeout, isSilence, refusal, wasNeverSent } from './etcd-error.ts'
+import { CallTimeout, isSilence, reasonOf, refusal, wasNeverSent } from './etcd-error.ts'
 import { EtcdWatch } from './etcd-watch.ts'
 import { compareOf, entryOf, prefixRange, requestOf } from './etcd-wire.ts'
 import type {
@@ -161,7 +161,7 @@ export class EtcdStore implements Store {
     const since = this.#silentSince?.toISOString() ?? 'now'
     return new OverlayError(
       'store_unavailable',
-      `etcd at ${where} has not answered since ${since} (${messageOf(error)})`,
+      `etcd at ${where} has not answered since ${since} (${reasonOf(error)})`,
       { cause: error },
     )
   }

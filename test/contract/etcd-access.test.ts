@@ -146,20 +146,36 @@ test('every call on a dead etcd ends in time with a sentence that says since whe
 test('every call on an etcd that hangs ends in time, and goes on when it does', async (t) => {
   await using etcd = await EtcdServer.start()
   const store = open(t, { endpoints: etcd.endpoints })
-  const { revision } = await store.commit([], [{ put: '/x/a', value: '1' }])
-  const watched = new Watched(store, '/x/', revision)
+  await store.range('/x/')
   etcd.pause()
   const calls = [store.range('/x/'), store.commit([], [{ put: '/x/b', value: '1' }])]
   const rejected = Promise.all(
     calls.map((call) => assert.rejects(call, { code: 'store_unavailable' })),
   )
   assert.ok((await timed(rejected)) < BOUND_MS)
-  await waitFor(() => watched.lost.length === 1, {
-    what: 'the watch to be lost by keepalive',
-    timeout: 30_000,
-  })
   etcd.resume()
   await waitFor(() => store.range('/x/'), { what: 'etcd to answer again' })
+})
+
+test('a transaction whose answer does not come is not sent to another endpoint', async (t) => {
+  await using etcd = await EtcdServer.start()
+  const store = open(t, { endpoints: [etcd.endpoint, etcd.endpoint] })
+  await store.range('/x/')
+  etcd.pause()
+  const commit = store.commit([], [{ put: '/x/b', value: '1' }])
+  const rejected = assert.rejects(commit, { code: 'store_unavailable' })
+  assert.ok((await timed(rejected)) < 4000, 'one endpoint of two has half the time')
+})
+
+test('a watch on an etcd that hangs is lost although nobody calls', async (t) => {
+  await using etcd = await EtcdServer.start()
+  const store = open(t, { endpoints: etcd.endpoints })
+  const { revision } = await store.commit([], [{ put: '/x/a', value: '1' }])
+  const watched = new Watched(store, '/x/', revision)
+  await store.commit([], [{ put: '/x/a', value: '2' }])
+  await waitFor(() => watched.film.length === 1, { what: 'the watch to be open' })
+  etcd.pause()
+  await waitFor(() => watched.lost.length === 1, { what: 'the loss', timeout: 30_000 })
 })
 
 test('a short restart of etcd is not noticed by a call', async (t) => {

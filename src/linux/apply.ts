@@ -25,9 +25,9 @@ let last: Promise<unknown> = Promise.resolve()
 
 /**
  * Makes the host's network stack what is wanted, whatever it was. A function is asked after the host
- * was looked at, so that what appeared meanwhile is not taken for a leftover. Calls take turns. A step that fails
- * keeps none but those behind a failed isolation table from being tried, so that the next call finds
- * less to do.
+ * was looked at, so that what appeared meanwhile is not taken for a leftover. Calls take turns. A step
+ * that fails keeps none but those behind a failed isolation table from being tried, so that the next
+ * call finds less to do.
  * @returns the changes made; none when all was well
  * @throws OverlayError host_state, naming the first command that failed
  */

@@ -82,29 +82,23 @@ export function wantedRules(want: HostState): string[] {
 export function editsFor(have: DockerUserChain, wanted: readonly string[]): ChainEdit[] {
   const end = have.rules.findIndex((rule) => rule.startsWith('-j '))
   const reached = end === -1 ? have.rules : have.rules.slice(0, end)
-  const missing = new Set(wanted)
-  const kept = reached.filter((rule) => !isOurs(rule) || missing.delete(rule))
-  const unreached = have.rules.slice(reached.length)
-  const stale = [
-    ...reached.filter((rule, index) => isOurs(rule) && isStale(rule, index, reached, wanted)),
-    ...unreached.filter(isOurs),
-  ]
+  // A rule is deleted by its words, which takes its first copy: of several, none can be kept.
+  const isGood = (rule: string): boolean =>
+    wanted.includes(rule) && reached.includes(rule) && isSingle(rule, have.rules)
+  const kept = reached.filter((rule) => !isOurs(rule) || isGood(rule))
+  const missing = wanted.filter((rule) => !isGood(rule))
   return [
-    ...stale.map((rule) => ({ at: null, rule })),
-    ...[...missing].map((rule, index) => ({ at: kept.length + 1 + index, rule })),
+    ...have.rules
+      .filter((rule) => isOurs(rule) && !isGood(rule))
+      .map((rule) => ({ at: null, rule })),
+    ...missing.map((rule, index) => ({ at: kept.length + 1 + index, rule })),
   ]
 }
 
 const isOurs = (rule: string): boolean => new RegExp(`--comment "?${COMMENT}"?( |$)`).test(rule)
 
-function isStale(
-  rule: string,
-  index: number,
-  rules: readonly string[],
-  wanted: readonly string[],
-): boolean {
-  return !wanted.includes(rule) || rules.indexOf(rule) !== index
-}
+const isSingle = (rule: string, rules: readonly string[]): boolean =>
+  rules.indexOf(rule) === rules.lastIndexOf(rule)
 
 /** As one would type it after `iptables`. */
 export function editText({ at, rule }: ChainEdit): string {

@@ -90,7 +90,7 @@ export function newsFilter(): (line: string) => boolean {
     const name = nameIn(rest)
     if (isCable(name)) return false
     // The same words come again for each feature that a new port takes from a bridge.
-    const words = lost ? '' : rest.replace(/ event [A-Z ]+/, '')
+    const words = lost ? '' : rest.replace(/event [A-Z ]+/, '')
     const isRepeated = lastSeen.get(name) === words
     lastSeen.set(name, words)
     return !isRepeated && (lost || !isOurs(name) || !/[<,]UP[,>]/.test(rest))

@@ -1,6 +1,9 @@
 import { enterOwnNetns, sh } from '../../support/netns.ts'
 enterOwnNetns()
 import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
 import { OverlayError } from '../../../src/errors.ts'
 import { applyHostState } from '../../../src/linux/apply.ts'
@@ -165,9 +168,6 @@ test('a refused command is named, the others are done and the next apply finds o
 })
 
 test('limits of the neighbour table are raised and never lowered', async (t) => {
-  const { mkdtemp, mkdir, readFile, rm, writeFile } = await import('node:fs/promises')
-  const { tmpdir } = await import('node:os')
-  const { join } = await import('node:path')
   const procSys = await mkdtemp(join(tmpdir(), 'ovt-sys-'))
   t.after(() => rm(procSys, { recursive: true }))
   const folder = join(procSys, 'net/ipv4/neigh/default')
@@ -177,10 +177,38 @@ test('limits of the neighbour table are raised and never lowered', async (t) => 
   await writeFile(join(folder, 'gc_thresh3'), '200000\n')
   const skipped: string[] = []
   await applyHostState(ONE_NETWORK, { procSys, onSkipped: (sentence) => skipped.push(sentence) })
-  assert.equal(await readFile(join(folder, 'gc_thresh1'), 'utf8').then(parseInt), 8192)
-  assert.equal(await readFile(join(folder, 'gc_thresh2'), 'utf8').then(parseInt), 49152)
-  assert.equal(await readFile(join(folder, 'gc_thresh3'), 'utf8').then(parseInt), 200000)
+  const limits = await Promise.all(
+    [1, 2, 3].map((n) => readFile(join(folder, `gc_thresh${n}`), 'utf8').then(Number.parseFloat)),
+  )
+  assert.deepEqual(limits, [8192, 49152, 200000])
   assert(skipped.some((sentence) => sentence.includes('net/ipv4/ip_forward does not exist')))
+})
+
+test('flows that overlap in every way are one set to the kernel', async () => {
+  const prefixes = ['10.33.5.0/24', '10.33.0.0/17', '10.33.5.0/30', '10.33.5.2/32', '0.0.0.0/0']
+  const allowed = prefixes.flatMap((fromPrefix) => {
+    return prefixes.toReversed().map((toPrefix) => {
+      return { fromLink: 'ov-b1', toLink: 'ov-tun', fromPrefix, toPrefix }
+    })
+  })
+  const crossing = allowed.filter((flow) => flow.fromPrefix !== flow.toPrefix).slice(0, -5)
+  for (const flows of [allowed, crossing, crossing.slice(3), crossing.slice(7)]) {
+    await applyHostState({ ...ONE_NETWORK, allowed: flows })
+    assert.deepEqual(await apply({ ...ONE_NETWORK, allowed: flows }), [])
+  }
+})
+
+test('a state is asked for after the host was looked at', async () => {
+  await applyHostState(ONE_NETWORK)
+  const order: string[] = []
+  const note = (command: unknown): unknown => order.push(String(command))
+  programStarts.subscribe(note)
+  await applyHostState(() => {
+    order.push('asked')
+    return ONE_NETWORK
+  })
+  programStarts.unsubscribe(note)
+  assert.equal(order.at(-1), 'asked')
 })
 
 test('1,000 routes and 50 bridges take no more programs than one network', async () => {

@@ -1,0 +1,96 @@
+import { enterOwnNetns, sh } from '../../support/netns.ts'
+enterOwnNetns()
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { before, test } from 'node:test'
+import { applyHostState } from '../../../src/linux/apply.ts'
+import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
+import { onLinkRoutes } from '../../../src/linux/on-link-routes.ts'
+import { readNameservers } from '../../../src/linux/nameservers.ts'
+import { observeUnderlay, privateBridgePrefixes } from '../../../src/linux/underlay.ts'
+import { formatCidr } from '../../../src/net/cidr.ts'
+import { formatIpv4, parseIpv4 } from '../../../src/net/ipv4.ts'
+import { ONE_NETWORK } from './example-host.ts'
+
+before(async () => {
+  await sh('ip link add name eth0 type bridge; ip link set eth0 mtu 1400 up')
+  await sh('ip address add 172.31.10.96/24 dev eth0')
+})
+
+test('without a default route the sentence names IFACE', async () => {
+  await assert.rejects(observeUnderlay(), /no default route.* set IFACE/)
+})
+
+test('a missing interface is named beside those that exist', async () => {
+  await assert.rejects(observeUnderlay({ iface: 'eth5' }), /no interface eth5 .*one of lo, eth0/)
+})
+
+test('an interface without IPv4 is named', async () => {
+  await sh('ip link add name eth1 type bridge')
+  await assert.rejects(observeUnderlay({ iface: 'eth1' }), /eth1 has no IPv4 address/)
+})
+
+test('the interface of the default route is the underlay', async () => {
+  await sh('ip route add default via 172.31.10.1; ip route add default via 172.31.10.2 metric 50')
+  const underlay = await observeUnderlay()
+  assert.equal(underlay.iface, 'eth0')
+  assert.equal(underlay.mtu, 1400)
+  assert.equal(formatIpv4(underlay.ip), '172.31.10.96')
+  assert.equal(formatIpv4(underlay.publicIp), '172.31.10.96')
+  assert.equal(formatCidr(underlay.prefix), '172.31.10.0/24')
+  assert.deepEqual(underlay.defaultGateways.map(formatIpv4), ['172.31.10.1', '172.31.10.2'])
+})
+
+test('HOST_IP is published, the own address is bound to', async () => {
+  const underlay = await observeUnderlay({ hostIp: parseIpv4('203.0.113.5') })
+  assert.equal(formatIpv4(underlay.publicIp), '203.0.113.5')
+  assert.equal(formatIpv4(underlay.ip), '172.31.10.96')
+})
+
+test('on-link prefixes and private bridges are those of others', async () => {
+  await sh('ip link add name docker0 type bridge; ip address add 172.17.0.1/16 dev docker0')
+  await sh('ip link add name br-0123456789ab type bridge')
+  await sh('ip address add 172.19.0.1/16 dev br-0123456789ab')
+  await sh('ip link add name virbr0 type bridge; ip address add 192.168.122.1/24 dev virbr0')
+  await sh('ip link set docker0 up; ip link set br-0123456789ab up')
+  await applyHostState({
+    ...ONE_NETWORK,
+    routes: [
+      ...ONE_NETWORK.routes,
+      { type: 'unreachable', to: '172.20.0.0/16', scope: 'link', metric: 4294967294 },
+    ],
+  })
+  const underlay = await observeUnderlay()
+  assert.deepEqual(
+    underlay.onLinkPrefixes.map(({ prefix, dev }) => `${formatCidr(prefix)} ${dev}`).sort(),
+    ['172.17.0.0/16 docker0', '172.19.0.0/16 br-0123456789ab', '172.31.10.0/24 eth0'],
+  )
+  assert.deepEqual(privateBridgePrefixes(underlay).map(formatCidr).sort(), [
+    '172.17.0.0/16',
+    '172.19.0.0/16',
+  ])
+  const ours = (await onLinkRoutes()).filter((route) => route.ours)
+  assert.deepEqual(ours.map(({ prefix, dev }) => `${formatCidr(prefix)} ${dev}`).sort(), [
+    '10.33.5.0/24 ov-b1',
+    '172.20.0.0/16 null',
+  ])
+  await applyHostState(EMPTY_HOST_STATE)
+})
+
+test('nameservers are those of resolv.conf, and behind the stub of systemd-resolved the real ones', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'ovt-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'resolv.conf')
+  const real = join(folder, 'real.conf')
+  await writeFile(real, 'nameserver 10.33.0.53\n')
+  await writeFile(
+    file,
+    '# nameserver 9.9.9.9\nsearch lan\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n',
+  )
+  assert.deepEqual((await readNameservers(file, real)).map(formatIpv4), ['192.0.2.1'])
+  await writeFile(file, 'nameserver 127.0.0.53\noptions edns0\n')
+  assert.deepEqual((await readNameservers(file, real)).map(formatIpv4), ['10.33.0.53'])
+  assert.deepEqual(await readNameservers(join(folder, 'none'), real), [])
+})

@@ -111,6 +111,7 @@ test('a flushed, an emptied and a deleted table are loaded again', async () => {
     'nft flush set inet overlay-ts allowed',
     'nft flush ruleset',
     'nft insert rule inet overlay-ts forward accept',
+    `nft 'flush table inet overlay-ts; add element inet overlay-ts same_bridge { "a" . "ov-b1" }'`,
   ]
   for (const damage of damages) await repairs(ONE_NETWORK, damage, [/^nft -f -/])
 })

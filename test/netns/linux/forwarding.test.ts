@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test'
 import { applyHostState } from '../../../src/linux/apply.ts'
 import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
 import { Container } from './container.ts'
-import { ONE_NETWORK } from './example-host.ts'
+import { exampleRoutes, ONE_NETWORK } from './example-host.ts'
 import { TunEcho } from './tun-echo.ts'
 
 let container: Container
@@ -63,6 +63,18 @@ test('the host reaches a remote address from the .0 of its subnet', async () => 
   remote.pings.length = 0
   await sh('busybox ping -c 1 -W 1 10.33.9.9')
   assert.deepEqual(remote.pings, ['10.33.5.0 > 10.33.9.9'])
+})
+
+test('in a second overlay the host is the .0 of its subnet there', async () => {
+  await applyHostState({
+    ...ONE_NETWORK,
+    tun: { ...ONE_NETWORK.tun!, addresses: ['10.33.5.0/32', '10.34.5.0/32'] },
+    ports: [container.port],
+    routes: [...ONE_NETWORK.routes, ...exampleRoutes('10.34.0.0/17', '10.34.5.0')],
+  })
+  remote.pings.length = 0
+  await sh('busybox ping -c 1 -W 1 10.34.9.9')
+  assert.deepEqual(remote.pings, ['10.34.5.0 > 10.34.9.9'])
 })
 
 test('without the TUN the pool is a blackhole and not the default route', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { after, test, type TestContext } from 'node:test'
 import { createLog } from '../../src/log.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import { EtcdStore } from '../../src/store/etcd.ts'
@@ -42,9 +42,13 @@ async function startEtcd(t: TestContext): Promise<{ etcd: EtcdServer; store: Etc
   return { etcd, store }
 }
 
-async function tempFile(t: TestContext): Promise<string> {
+const folders: string[] = []
+// After all tests: a mirror that stops writes its file once more.
+after(() => Promise.all(folders.map((each) => rm(each, { recursive: true, force: true }))))
+
+async function tempFile(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'ovt-mirror-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return join(folder, 'map', 'snapshot.json')
 }
 
@@ -207,7 +211,7 @@ test('a silent watch is repaired by the periodic read', async (t) => {
 })
 
 test('a start during an outage has the map that was saved', async (t) => {
-  const snapshotFile = await tempFile(t)
+  const snapshotFile = await tempFile()
   const { etcd, store } = await startEtcd(t)
   await put(store, '10.32.5.0/24')
   const first = startMirror(t, store, { snapshotFile })
@@ -236,7 +240,7 @@ test('a start during an outage has the map that was saved', async (t) => {
 })
 
 test('a saved map that is broken, or of another prefix, is not used', async (t) => {
-  const snapshotFile = await tempFile(t)
+  const snapshotFile = await tempFile()
   const store = new MemoryStore()
   const first = startMirror(t, store, { snapshotFile })
   await put(store, '10.32.5.0/24')

@@ -5,7 +5,7 @@ import { DockerHost } from './docker-host.ts'
 import { EtcdHost } from './etcd-host.ts'
 import { imageArchive } from './image.ts'
 import { Machine } from './machine.ts'
-import { readRecord, thisProcess, writeRecord, type LabRecord } from './record.ts'
+import { claimName, readRecord, thisProcess, writeRecord, type LabRecord } from './record.ts'
 import { removeAbandonedLabs, removeLab } from './remove.ts'
 import { Switch } from './switch.ts'
 
@@ -62,7 +62,7 @@ export class Lab implements AsyncDisposable {
       mtu,
       machines: [],
     })
-    writeRecord(lab.#record)
+    claimName(lab.#record)
     try {
       const archive = imageArchive()
       await lab.switch.create()
@@ -90,7 +90,7 @@ export class Lab implements AsyncDisposable {
       }
       return lab
     } catch (error) {
-      await removeLab(lab.#record)
+      await removeLab(lab.name)
       throw error
     }
   }
@@ -136,7 +136,7 @@ export class Lab implements AsyncDisposable {
   }
 
   async remove(): Promise<void> {
-    await removeLab(this.#record)
+    await removeLab(this.name)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

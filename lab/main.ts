@@ -5,7 +5,7 @@ import { IMAGE, IMAGE_CACHE } from './image.ts'
 import { Lab } from './lab.ts'
 import { raiseNeighbourLimits } from './neighbour-limits.ts'
 import { allRecords, isAbandoned, LABS_DIR, type LabRecord } from './record.ts'
-import { removeAbandonedLabs, removeLab } from './remove.ts'
+import { leavesTraces, removeAbandonedLabs, removeLab } from './remove.ts'
 
 /** The standing lab. */
 const NAME = 'overlay-lab'
@@ -27,8 +27,8 @@ const HOW_TO_PLAY = `
 try:
   npm run lab -- docker 96 network create -d overlay-ts --ipam-driver overlay-ts --ipam-opt overlay=web web
   npm run lab -- docker 98 network create -d overlay-ts --ipam-driver overlay-ts --ipam-opt overlay=web web
-  npm run lab -- docker 96 run -d --name a --network web ${IMAGE}
-  npm run lab -- docker 98 run --rm --network web ${IMAGE} ping -c 3 ADDRESS_OF_A
+  npm run lab -- docker 96 run -d --name first --network web ${IMAGE}
+  npm run lab -- docker 98 run --rm --network web ${IMAGE} ping -c 3 ADDRESS_OF_FIRST
   npm run lab -- exec etcd env ETCDCTL_API=3 etcdctl get --prefix /overlay-ts
   npm run lab -- down
 `
@@ -53,9 +53,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 
   down: async () => {
-    const standing = allRecords().filter(({ name }) => name === NAME)
-    await Promise.all(standing.map(removeLab))
-    const removed = [...standing.map(({ name }) => name), ...(await removeAbandonedLabs())]
+    const removed = [...(leavesTraces(NAME) ? [NAME] : []), ...(await removeAbandonedLabs())]
+    await removeLab(NAME)
     if (!existsSync(LABS_DIR)) rmSync(IMAGE_CACHE, { recursive: true, force: true })
     say(removed.length === 0 ? 'there is no lab' : `removed ${removed.join(', ')}`)
   },

@@ -28,3 +28,12 @@ export function samePidNamespace(a: number, b: number): boolean {
     return false
   }
 }
+
+/** Whether it is process 1 of a namespace other than this program's: the line NSpid of proc(5) ends in 1. */
+export function isFirstInPidNamespace(pid: number): boolean {
+  try {
+    return /^NSpid:(\t\d+)+\t1$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}

@@ -30,7 +30,24 @@ export const labDir = (lab: string): string => join(LABS_DIR, lab)
 export const machineDir = (lab: string, machine: string): string => join(labDir(lab), machine)
 export const netnsName = (lab: string, machine: string): string => `${lab}-${machine}`
 /** Under the root of the version 2 control groups. */
-export const cgroupName = (lab: string, machine: string): string => `${lab}-${machine}`
+export const cgroupName = netnsName
+
+/** The machine that a namespace or control group of this name belongs to; undefined when it is not of the lab. */
+export function machineOf(lab: string, name: string): string | undefined {
+  const machine = name.startsWith(`${lab}-`) ? name.slice(lab.length + 1) : ''
+  return /^(switch|etcd|\d+)$/.test(machine) ? machine : undefined
+}
+
+/** Begins a lab. @throws OverlayError conflict when one of that name stands */
+export function claimName(record: LabRecord): void {
+  if (existsSync(join(labDir(record.name), 'lab.json'))) {
+    throw new OverlayError(
+      'conflict',
+      `a lab "${record.name}" stands already; use it, or remove it first (npm run lab -- down)`,
+    )
+  }
+  writeRecord(record)
+}
 
 export function writeRecord(record: LabRecord): void {
   mkdirSync(labDir(record.name), { recursive: true })

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { command } from '../../../lab/command.ts'
 import { Lab } from '../../../lab/lab.ts'
 import { allRecords, labDir, readRecord } from '../../../lab/record.ts'
-import { removeAbandonedLabs } from '../../../lab/remove.ts'
+import { removeAbandonedLabs, removeLab } from '../../../lab/remove.ts'
 import { explainFailure, withLab } from '../../support/lab.ts'
 import { waitFor } from '../../support/wait.ts'
 
@@ -151,6 +151,8 @@ describe('a lab of two Docker hosts and etcd', () => {
     const same = Lab.open(lab.name)
     assert.equal(await same.host('96').exec('hostname'), 'host-96')
     assert.equal(same.host('96').dockerd.running, true)
+    await assert.rejects(Lab.create({ name: lab.name, hosts: [] }), { code: 'conflict' })
+    assert.equal(same.host('96').dockerd.running, true)
   })
 })
 
@@ -194,6 +196,14 @@ test('a lab whose process was killed dies with it and is removed by the next', a
   )
   assert.throws(() => readRecord(name), { code: 'not_found' })
   assert.doesNotMatch(await command(['ip', 'netns', 'list']), new RegExp(`^${name}-`, 'm'))
+})
+
+test('a lab whose record is lost is removed by its name', async () => {
+  const before = traces()
+  const lab = await Lab.create({ hosts: [] })
+  rmSync(labDir(lab.name), { recursive: true })
+  await removeLab(lab.name)
+  assert.deepEqual(traces(), before)
 })
 
 test('a lab that cannot be built says why and leaves nothing', async () => {

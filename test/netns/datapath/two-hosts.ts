@@ -1,0 +1,214 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface, type Interface } from 'node:readline'
+import type { CounterName } from '../../../src/datapath/counters.ts'
+import type { ForwardingTables } from '../../../src/datapath/tables.ts'
+import { formatCidr } from '../../../src/net/cidr.ts'
+import { formatIpv4 } from '../../../src/net/ipv4.ts'
+import { HOST_A, HOST_B, MAC_A, MAC_B, tablesOf } from '../../support/naive-ports.ts'
+import { Netns } from '../../support/netns.ts'
+import type { ForwarderOrder, ForwarderSetup } from '../../support/run-forwarder.ts'
+import { waitFor } from '../../support/wait.ts'
+
+const PROGRAM = new URL('../../support/run-forwarder.ts', import.meta.url).pathname
+const PORT = 8472
+const MTU = 1450
+
+/** A program inside a namespace whose output is read by lines. */
+export function programIn(host: Netns, ...command: readonly string[]): ChildProcess {
+  return spawn('nsenter', [`--net=${host.path}`, ...command], { stdio: 'pipe' })
+}
+
+/** A forwarder in a process of its own. */
+export class ForwarderProcess implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #lines: AsyncIterableIterator<string>
+  readonly #exited: Promise<unknown>
+  #errors = ''
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+    const lines: Interface = createInterface({ input: child.stdout! })
+    this.#lines = lines[Symbol.asyncIterator]()
+    this.#exited = once(child, 'exit')
+    child.stderr!.on('data', (chunk) => (this.#errors += String(chunk)))
+  }
+
+  /** @throws Error with what the process printed when it does not start */
+  static async start(host: Netns, setup: ForwarderSetup): Promise<ForwarderProcess> {
+    const child = programIn(host, process.execPath, PROGRAM, JSON.stringify(setup))
+    const forwarder = new ForwarderProcess(child)
+    await forwarder.#answer()
+    return forwarder
+  }
+
+  async counters(): Promise<Record<CounterName, number>> {
+    return (await this.#ask('counters')) as Record<CounterName, number>
+  }
+
+  async program(tables: ForwardingTables): Promise<void> {
+    await this.#ask({ tables })
+  }
+
+  /** Ends it as a daemon ends. @returns its exit code */
+  async stop(): Promise<number | null> {
+    this.#child.stdin!.write(`${JSON.stringify('stop' satisfies ForwarderOrder)}\n`)
+    await this.#exited
+    return this.#child.exitCode
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#exited
+  }
+
+  /** Resolves with what it printed when it ends by itself. */
+  async ended(): Promise<string> {
+    await this.#exited
+    return this.#errors
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.kill()
+  }
+
+  async #ask(order: ForwarderOrder): Promise<unknown> {
+    this.#child.stdin!.write(`${JSON.stringify(order)}\n`)
+    return this.#answer()
+  }
+
+  async #answer(): Promise<unknown> {
+    const { value, done } = await this.#lines.next()
+    if (done) {
+      await this.#exited
+      throw new Error(this.#errors)
+    }
+    return JSON.parse(value)
+  }
+}
+
+export type HostName = 'a' | 'b'
+
+const UNDERLAY = { a: HOST_A, b: HOST_B }
+const VTEP = { a: MAC_A, b: MAC_B }
+
+/** The address of the host itself in its first overlay: the .0 of its subnet. */
+export const OWN = { a: '10.5.1.0', b: '10.5.2.0' }
+
+/** Two hosts, a veth pair between them, and whatever tunnel the test asks for on each. */
+export class TwoHosts implements AsyncDisposable {
+  readonly a: Netns
+  readonly b: Netns
+
+  private constructor(a: Netns, b: Netns) {
+    this.a = a
+    this.b = b
+  }
+
+  static async create(): Promise<TwoHosts> {
+    const hosts = new TwoHosts(await Netns.create('a'), await Netns.create('b'))
+    const peer = ['type', 'veth', 'peer', 'name', 'u0', 'netns', hosts.b.name]
+    await hosts.a.run('ip', 'link', 'add', 'u0', ...peer)
+    for (const name of ['a', 'b'] as const) {
+      const host = hosts[name]
+      await host.run('ip', 'addr', 'add', `${formatIpv4(UNDERLAY[name])}/24`, 'dev', 'u0')
+      await host.run('ip', 'link', 'set', 'u0', 'up')
+    }
+    return hosts
+  }
+
+  /** A TUN device as the daemon makes it, with addresses and routes. */
+  async addTun(name: HostName): Promise<void> {
+    const host = this[name]
+    const { local, remote } = tablesOf(name)
+    const flags = ['mode', 'tun', 'multi_queue', 'vnet_hdr']
+    await host.run('ip', 'tuntap', 'add', 'dev', 'ov-tun', ...flags)
+    await host.run('ip', 'link', 'set', 'ov-tun', 'mtu', String(MTU), 'txqueuelen', '1000', 'up')
+    for (const { subnet, vni } of local) {
+      const own = formatIpv4(subnet.base)
+      await host.run('ip', 'addr', 'add', `${own}/32`, 'dev', 'ov-tun')
+      for (const other of remote.filter((other) => other.vni === vni)) {
+        const to = formatCidr(other.subnet)
+        await host.run('ip', 'route', 'add', to, 'dev', 'ov-tun', 'src', own)
+      }
+    }
+  }
+
+  setup(name: HostName, workers = 1): ForwarderSetup {
+    const tables = tablesOf(name, MTU)
+    return { bindIp: UNDERLAY[name], port: PORT, tunName: 'ov-tun', workers, tables }
+  }
+
+  /** TUN and forwarder. */
+  async ours(name: HostName, workers = 1): Promise<ForwarderProcess> {
+    await this.addTun(name)
+    return ForwarderProcess.start(this[name], this.setup(name, workers))
+  }
+
+  /** The kernel's own VXLAN device for VNI 7, programmed as flannel does. */
+  async kernel(name: HostName): Promise<void> {
+    const other = name === 'a' ? 'b' : 'a'
+    const host = this[name]
+    const subnet = formatCidr(tablesOf(other).local[0]!.subnet)
+    const [local, dst] = [formatIpv4(UNDERLAY[name]), formatIpv4(UNDERLAY[other])]
+    for (const line of [
+      `ip link add vx address ${VTEP[name]} mtu ${MTU} type vxlan id 7 local ${local} dev u0 dstport ${PORT} nolearning`,
+      `ip addr add ${OWN[name]}/32 dev vx`,
+      'ip link set vx up',
+      `ip neigh replace ${OWN[other]} lladdr ${VTEP[other]} dev vx nud permanent`,
+      `bridge fdb replace ${VTEP[other]} dev vx dst ${dst} self permanent`,
+      `ip route replace ${subnet} via ${OWN[other]} dev vx onlink src ${OWN[name]}`,
+    ]) {
+      await host.run(...line.split(' '))
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.a[Symbol.asyncDispose]()
+    await this.b[Symbol.asyncDispose]()
+  }
+}
+
+/** Whether three echo requests are answered. */
+export async function pings(from: Netns, to: string, ...options: string[]): Promise<boolean> {
+  return from.succeeds('busybox', 'ping', '-c', '3', '-W', '2', ...options, to)
+}
+
+interface IperfEnd {
+  readonly sum_received: { readonly bytes: number }
+  readonly sum: { readonly lost_percent: number; readonly bytes: number }
+}
+
+/** One run of iperf3 from one host to another's overlay address. */
+export async function iperf(
+  client: Netns,
+  server: Netns,
+  address: string,
+  ...options: string[]
+): Promise<IperfEnd> {
+  const serving = programIn(server, 'iperf3', '-s', '-1', '-B', address)
+  const ended = once(serving, 'exit')
+  try {
+    await waitFor(async () => (await server.run('ss', '-ltnH', 'sport', '=', ':5201')) !== '', {
+      what: 'iperf3 to listen',
+    })
+    const report = await client.run('iperf3', '-J', '-t', '2', '-c', address, ...options)
+    return (JSON.parse(report) as { end: IperfEnd }).end
+  } finally {
+    serving.kill()
+    await ended
+  }
+}
+
+/** Packets that the host's TCP and UDP refused for their checksum (/proc/net/snmp). */
+export async function checksumErrors(host: Netns): Promise<Record<string, number>> {
+  const rows = (await host.run('cat', '/proc/net/snmp')).split('\n').map((line) => line.split(' '))
+  const valueOf = (protocol: string): number => {
+    const [names, values] = rows.filter(([name]) => name === `${protocol}:`)
+    return Number(values?.[names?.indexOf('InCsumErrors') ?? -1])
+  }
+  return { tcp: valueOf('Tcp'), udp: valueOf('Udp'), icmp: valueOf('Icmp') }
+}
+
+export const NO_CHECKSUM_ERRORS = { tcp: 0, udp: 0, icmp: 0 }

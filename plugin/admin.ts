@@ -11,9 +11,9 @@ export interface AdminOptions {
   readonly log: Log
   /** null when ready, else what is missing, as a sentence. */
   readonly notReady: () => string | null
-  readonly metrics: () => MetricsSnapshot
+  readonly metrics: () => MetricsSnapshot | Promise<MetricsSnapshot>
   /** Anything that JSON can say; secrets are not among it. */
-  readonly state: () => object
+  readonly state: () => object | Promise<object>
 }
 
 export interface AdminServer {
@@ -71,15 +71,13 @@ function adminApp(options: AdminOptions): express.Express {
       .type('text/plain')
       .send(`${reason ?? 'ok'}\n`)
   })
-  app.get('/metrics', (_request: Request, response: Response, next: NextFunction) => {
-    metricsText(options.metrics()).then(
-      // The type that scrapers know; Express would add its own charset.
-      (text) => response.set('content-type', 'text/plain; version=0.0.4; charset=utf-8').send(text),
-      next,
-    )
+  app.get('/metrics', async (_request: Request, response: Response) => {
+    const text = await metricsText(await options.metrics())
+    // The type that scrapers know; Express would add its own charset.
+    response.set('content-type', 'text/plain; version=0.0.4; charset=utf-8').send(text)
   })
-  app.get('/v1/state', (_request: Request, response: Response) => {
-    response.json(options.state())
+  app.get('/v1/state', async (_request: Request, response: Response) => {
+    response.json(await options.state())
   })
   app.use((request: Request, response: Response) => {
     response.status(404).json({ error: `there is nothing at ${request.method} ${request.path}` })

@@ -5,12 +5,14 @@ import { messageOf, OverlayError } from '../src/errors.ts'
 import { createLog } from '../src/log.ts'
 import { TUN_NAME } from '../src/linux/host-state.ts'
 import { createKeyspace } from '../src/store/keyspace.ts'
+import { startAdmin } from './admin.ts'
 import { loadConfig, type Config } from './config.ts'
 import { describeConfig } from './describe-config.ts'
 import { createDockerWatch } from './docker.ts'
 import { createIpamDriver } from './ipam-driver.ts'
 import { createNetworkDriver } from './network-driver.ts'
 import { createPluginApp } from './plugin-app.ts'
+import { metricsOf, stateOf } from './report.ts'
 import { listen } from './server.ts'
 import { etcdAddresses, openStore } from './store.ts'
 import { VERSION } from './version.ts'
@@ -55,6 +57,14 @@ try {
   const server = await listen(app, config.socket)
   await controller.start()
   void etcd.start()
+  const report = { controller, dockerConnected: () => docker.connected }
+  const admin = await startAdmin({
+    listen: config.adminListen,
+    notReady: () => controller.notReady(),
+    metrics: () => metricsOf(report),
+    state: () => stateOf(report),
+    log,
+  })
   log.info({ socket: config.socket, state: config.stateDir }, 'overlay-ts serves')
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -63,6 +73,7 @@ try {
   const code = await stopRequested.promise
   log.info('overlay-ts stops; containers stay connected to their networks')
   await server.close()
+  await admin.close()
   await docker.stop()
   await controller.stop()
   await etcd.close()

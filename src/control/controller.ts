@@ -155,9 +155,11 @@ export class Controller {
     return this.#port ?? this.mirror.view().config?.port ?? this.#options.settings.vxlanPort
   }
 
-  /** Whether the machine is as it should be and the store is followed. */
-  get isReady(): boolean {
-    return this.reconciler.failure === null && !(this.#facts instanceof OverlayError)
+  /** What keeps this host from serving new containers, as a sentence; null when nothing does. */
+  notReady(): string | null {
+    if (this.#facts instanceof OverlayError) return this.#facts.message
+    if (this.mirror.status().mapFrom === 'nothing') return 'etcd has not answered yet'
+    return this.reconciler.failure
   }
 
   /** Looks at the machine and brings it to what the journal says; then follows the store. */

@@ -1,0 +1,75 @@
+import type { Controller } from '../src/control/controller.ts'
+import { COUNTER_GROUPS } from '../src/datapath/counters.ts'
+import { readIsolationCounters } from '../src/linux/isolation.ts'
+import { formatCidr } from '../src/net/cidr.ts'
+import { formatIpv4 } from '../src/net/ipv4.ts'
+import type { MetricsSnapshot } from './metrics.ts'
+import { VERSION } from './version.ts'
+
+/** What the metrics need beside the controller. */
+export interface ReportParts {
+  readonly controller: Controller
+  readonly dockerConnected: () => boolean
+}
+
+/** Everything countable at this moment. */
+export async function metricsOf({
+  controller,
+  dockerConnected,
+}: ReportParts): Promise<MetricsSnapshot> {
+  const { journal, mirror, reconciler } = controller
+  const all = Object.entries(reconciler.datapath?.counters() ?? {})
+  const isDrop = ([name]: [string, number]): boolean => /_drop_/.test(name)
+  const isolationDrops = Object.entries((await readIsolationCounters()) ?? {}).map(
+    ([rule, { packets }]): [string, number] => [rule, packets],
+  )
+  return {
+    counters: Object.fromEntries(all.filter((counter) => !isDrop(counter))),
+    drops: Object.fromEntries(
+      all.filter(isDrop).map(([name, value]) => [name.replace('_drop_', '_'), value]),
+    ),
+    isolationDrops: Object.fromEntries(isolationDrops),
+    storeConnected: mirror.status().state === 'up',
+    storeProblems: controller.view().problems.length,
+    dockerConnected: dockerConnected(),
+    networks: journal.networks.values().length,
+    endpoints: journal.endpoints.values().length,
+  }
+}
+
+/** What an operator asks first, as JSON: who this host is, the map, its networks, its counters. */
+export async function stateOf({ controller, dockerConnected }: ReportParts): Promise<object> {
+  const { identity, journal, mirror, reconciler } = controller
+  const { iface, ip, publicIp, overlayMtu } = controller.facts()
+  const view = controller.view()
+  return {
+    version: VERSION,
+    host: {
+      hostId: identity.hostId,
+      iface,
+      ip: formatIpv4(ip),
+      publicIp: formatIpv4(publicIp),
+      vtepMac: identity.vtepMac,
+      overlayMtu,
+      vxlanPort: controller.port,
+    },
+    store: mirror.status(),
+    docker: { connected: dockerConnected() },
+    failure: reconciler.failure,
+    subnets: [...view.subnets.values()].map((lease) => ({
+      subnet: formatCidr(lease.subnet),
+      host: formatIpv4(lease.publicIp),
+      hostname: view.hosts.get(lease.hostId ?? '')?.hostname ?? null,
+      overlay: lease.overlay,
+      vni: lease.vni,
+      kind: lease.kind,
+      isOurs: lease.hostId === identity.hostId,
+    })),
+    problems: view.problems,
+    networks: journal.networks.values(),
+    endpoints: journal.endpoints.values(),
+    counters: reconciler.datapath?.counters() ?? null,
+    counterMeanings: COUNTER_GROUPS,
+    isolation: await readIsolationCounters(),
+  }
+}

@@ -2,17 +2,16 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
 
 /**
- * Who has a UDP port of an address, in words: `"overlay-ts" (process 412)`, or the kernel, whose own
- * vxlan devices hold their port without a process. null if nobody is found.
+ * Who has a UDP port of an address, in words: `"overlay-ts" (process 412)`. A socket of no process that
+ * can be seen is mostly the kernel's own: a vxlan device holds its port so. null if nobody has it.
  */
 export function portOwner(ip: Ipv4, port: number): string | null {
   const inode = socketInode(ip, port)
   if (inode === null) return null
-  if (inode === '0') return 'the kernel (a vxlan device, see "ip -d link show type vxlan")'
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     if (holds(pid, inode)) return `"${nameOf(pid)}" (process ${pid})`
   }
-  return 'a process that this one may not see'
+  return 'the kernel (see "ip -d link show type vxlan") or a process in another container'
 }
 
 /** Inode of the socket that holds the port on this address or on all of them (proc(5), net/udp). */

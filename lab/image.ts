@@ -28,7 +28,8 @@ const PROGRAMS = ['/usr/bin/iperf3', '/usr/bin/sockperf', '/usr/bin/socat']
 const SERVE = `#!/bin/sh
 # GET /cgi-bin/peer gives the caller's address, GET /cgi-bin/name this container's host name; TCP and UDP port ${PEER_PORT} the caller's address.
 socat TCP4-LISTEN:${PEER_PORT},fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' &
-socat UDP4-RECVFROM:${PEER_PORT},fork SYSTEM:'echo $SOCAT_PEERADDR' &
+# The shell reads the question: socat gives up on one that ended before it had passed the datagram on.
+socat UDP4-RECVFROM:${PEER_PORT},fork SYSTEM:'read _; echo $SOCAT_PEERADDR' &
 httpd -f -p 0.0.0.0:80 -h /www &
 # Process 1 ends on no signal but those it handles.
 trap 'exit 0' TERM INT

@@ -13,8 +13,10 @@ export class CoalescedTask {
 
   /** Settles with a run that began after this call. */
   run(): Promise<void> {
+    // The next run stays the next one until it begins, also when the running one has just ended.
+    if (this.#next) return this.#next
     if (!this.#running) return this.#start()
-    this.#next ??= this.#running.then(
+    this.#next = this.#running.then(
       () => this.#start(),
       () => this.#start(),
     )

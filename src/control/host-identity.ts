@@ -2,14 +2,17 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { writeDurably } from '../durable-file.ts'
 import { OverlayError } from '../errors.ts'
 import { derivedMac, type Mac } from '../net/mac.ts'
-import { writeDurably } from './durable-file.ts'
 
 const fileSchema = z.object({
   hostId: z.string().regex(/^[0-9a-f]{32}$/),
   instances: z.array(z.string().min(1)),
 })
+
+/** A machine that never reaches the store would otherwise add to its file at every start. */
+const MOST_EARLIER = 100
 
 /** Who this machine is in the cluster, whatever its address. */
 export interface HostIdentity {
@@ -39,7 +42,7 @@ export async function readHostIdentity(stateDir: string): Promise<HostIdentity> 
   const earlier = stored?.instances ?? []
   const store = (instances: readonly string[]): Promise<void> =>
     writeDurably(path, `${JSON.stringify({ hostId, instances })}\n`)
-  await store([...earlier, instance])
+  await store([...earlier.slice(-MOST_EARLIER), instance])
   return {
     hostId,
     vtepMac: derivedMac('vtep', hostId),

@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { z } from 'zod'
+import { syncFolderOf, writeDurably } from '../durable-file.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { syncFolderOf, writeDurably } from './durable-file.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
 
 /**
@@ -71,12 +71,19 @@ export class JournalTable<T extends object> {
     })
   }
 
-  /** Removing what is not there is done already. */
-  delete(id: string): Promise<void> {
+  /**
+   * Removing what is not there is done already.
+   * @param only asked in the record's turn whether it may go
+   * @returns whether the record is gone
+   */
+  delete(id: string, only: (record: T) => boolean = () => true): Promise<boolean> {
     return this.#turns.run(id, async () => {
+      const record = this.#records.get(id)
+      if (record !== undefined && !only(record)) return false
       await rm(this.#path(id), { force: true })
       await syncFolderOf(this.#path(id))
       this.#records.delete(id)
+      return true
     })
   }
 

@@ -1,6 +1,7 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
+import { writeDurably } from '../durable-file.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Snapshot } from './store.ts'
@@ -82,14 +83,6 @@ export class SnapshotFile {
       entries: [...entries.values()],
     })
     await mkdir(dirname(this.#path), { recursive: true })
-    const temporary = `${this.#path}.tmp`
-    const file = await open(temporary, 'w', 0o600)
-    try {
-      await file.writeFile(text)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, this.#path)
+    await writeDurably(this.#path, text)
   }
 }

@@ -13,7 +13,7 @@ export const LAYERS = [
 ] as const
 
 /** Files beside the layers in src/, that every layer may import. */
-const GROUND = ['src/errors.ts', 'src/log.ts']
+const GROUND = ['src/errors.ts', 'src/log.ts', 'src/durable-file.ts']
 
 /** What only some files may import, so that one place knows it and can be replaced. */
 const SOLE_IMPORTERS: readonly { name: string; files: readonly RegExp[]; why: string }[] = [

@@ -1,22 +1,30 @@
 import type { IpamDriver, NetworkDriver } from '../../plugin/drivers.ts'
 
-/** A driver that does nothing: a pooled /17 with this host's /24, one container. */
+/** A driver that plumbs nothing and gives every answer that dockerd is content with. */
 export function scriptedNetworkDriver(own: Partial<NetworkDriver> = {}): NetworkDriver {
   const nothing = async (): Promise<void> => {}
+  const internal = new Set<string>()
   return {
     getCapabilities: async () => ({ Scope: 'local', ConnectivityScope: 'global' }),
     gwAllocCheck: async () => ({ SkipIPv4: false, SkipIPv6: false }),
     allocateNetwork: async (request) => ({ Options: request.Options }),
     freeNetwork: nothing,
-    createNetwork: nothing,
+    createNetwork: async ({ NetworkID, Options }) => {
+      if (Options['com.docker.network.internal']) internal.add(NetworkID)
+    },
     deleteNetwork: nothing,
-    createEndpoint: async (request) => ({
-      Interface: request.Interface.MacAddress === '' ? { MacAddress: '02:42:0a:21:05:02' } : {},
+    createEndpoint: async ({ Interface }) => ({
+      Interface: {
+        ...(Interface.MacAddress === '' && { MacAddress: '02:42:0a:21:05:02' }),
+        ...(Interface.Address === '' && { Address: '10.33.5.2/24' }),
+      },
     }),
     deleteEndpoint: nothing,
     endpointOperInfo: async () => ({ Value: {} }),
-    join: async (request) => ({
-      InterfaceName: { SrcName: `ov-c${request.EndpointID.slice(0, 10)}`, DstPrefix: 'eth' },
+    join: async ({ NetworkID, EndpointID }) => ({
+      InterfaceName: { SrcName: `ov-c${EndpointID.slice(0, 10)}`, DstPrefix: 'eth' },
+      StaticRoutes: [],
+      ...(internal.has(NetworkID) && { DisableGatewayService: true }),
     }),
     leave: nothing,
     programExternalConnectivity: nothing,
@@ -27,6 +35,7 @@ export function scriptedNetworkDriver(own: Partial<NetworkDriver> = {}): Network
   }
 }
 
+/** One /24 of a /16 for everybody, and a new address for whoever names none. */
 export function scriptedIpamDriver(own: Partial<IpamDriver> = {}): IpamDriver {
   let last = 1
   return {
@@ -35,14 +44,14 @@ export function scriptedIpamDriver(own: Partial<IpamDriver> = {}): IpamDriver {
       LocalDefaultAddressSpace: 'overlay-ts',
       GlobalDefaultAddressSpace: 'overlay-ts',
     }),
-    requestPool: async () => ({
-      PoolID: '10.33.5.0/24',
-      Pool: '10.33.5.0/24',
-      Data: { 'com.docker.network.gateway': '10.33.5.1/17' },
+    requestPool: async ({ SubPool }) => ({
+      PoolID: 'scripted',
+      Pool: SubPool === '' ? '10.33.5.0/24' : SubPool,
+      Data: { 'com.docker.network.gateway': '10.33.5.1/24' },
     }),
     releasePool: async () => {},
-    requestAddress: async (request) => ({
-      Address: `${request.Address === '' ? `10.33.5.${(last += 1)}` : request.Address}/17`,
+    requestAddress: async ({ Address }) => ({
+      Address: `${Address === '' ? `10.33.5.${(last += 1)}` : Address}/16`,
     }),
     releaseAddress: async () => {},
     ...own,

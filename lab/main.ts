@@ -1,14 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, rmSync } from 'node:fs'
 import { messageOf, OverlayError } from '../src/errors.ts'
-import { IMAGE, IMAGE_CACHE } from './image.ts'
+import { IMAGE } from './image.ts'
 import { Lab } from './lab.ts'
 import { raiseNeighbourLimits } from './neighbour-limits.ts'
-import { allRecords, isAbandoned, LABS_DIR, type LabRecord } from './record.ts'
-import { leavesTraces, removeAbandonedLabs, removeLab } from './remove.ts'
-
-/** The standing lab. */
-const NAME = 'overlay-lab'
+import { allRecords, isAbandoned, type LabRecord } from './record.ts'
+import { STANDING_LAB as NAME, takeDown } from './standing-lab.ts'
 
 const USAGE = `usage: npm run lab -- COMMAND
 
@@ -21,6 +17,8 @@ const USAGE = `usage: npm run lab -- COMMAND
   logs HOST             what overlay-ts wrote on a host
   status                what stands and what runs
   down                  remove the lab and whatever an interrupted one left
+
+LAB_NAME in the environment names another lab than the usual one (overlay-lab), to stand beside it.
 `
 
 const HOW_TO_PLAY = `
@@ -53,9 +51,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 
   down: async () => {
-    const removed = [...(leavesTraces(NAME) ? [NAME] : []), ...(await removeAbandonedLabs())]
-    await removeLab(NAME)
-    if (!existsSync(LABS_DIR)) rmSync(IMAGE_CACHE, { recursive: true, force: true })
+    const removed = await takeDown()
     say(removed.length === 0 ? 'there is no lab' : `removed ${removed.join(', ')}`)
   },
 

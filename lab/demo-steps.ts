@@ -1,0 +1,95 @@
+/** Where a step's line is written: a terminal, a pipe or a file. */
+export interface Paper {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
+/** What a step may say while it runs; the lines are printed under it once it is done. */
+export interface Notes {
+  /** A command as it was typed, and where. */
+  command(where: string, line: string): void
+  lines(...lines: readonly string[]): void
+  /** What a slow step is at, for a terminal only. */
+  at(stage: string): void
+}
+
+/** Column in which the seconds end. */
+const WIDTH = 92
+const MARKS = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
+const TURN_MS = 100
+
+/** Runs the steps of a demonstration, each with one line: `✓ what is true now   1.2 s`. */
+export class Steps {
+  readonly #paper: Paper
+  /** The step that runs or failed. */
+  #current: string | null = null
+  #stopTurning: () => void = () => {}
+
+  constructor(paper: Paper) {
+    this.#paper = paper
+  }
+
+  /** The step that runs or failed; null when all are done. */
+  get current(): string | null {
+    return this.#current
+  }
+
+  /** @throws whatever the body throws, after the step's line has said that it failed */
+  async run<T>(title: string, body: (notes: Notes) => Promise<T>): Promise<T> {
+    const started = performance.now()
+    const said: string[] = []
+    let stage = ''
+    this.#current = title
+    this.#turn(() => `${title}${stage && `: ${stage}`}`, started)
+    const notes: Notes = {
+      command: (where, line) => said.push(`${where}# ${line}`),
+      lines: (...lines) => said.push(...lines),
+      at: (now) => {
+        stage = now
+      },
+    }
+    let mark = '✗'
+    try {
+      const result = await body(notes)
+      mark = '✓'
+      this.#current = null
+      return result
+    } finally {
+      this.#end(mark, title, started)
+      for (const line of said) this.#paper.write(`    ${line}`.trimEnd() + '\n')
+    }
+  }
+
+  /** Stops the mark of an interrupted step. */
+  stop(): void {
+    this.#stopTurning()
+  }
+
+  #turn(text: () => string, started: number): void {
+    if (!this.#paper.isTTY) return
+    let turn = 0
+    const draw = (): void => {
+      const mark = MARKS[turn++ % MARKS.length]
+      const line = lineOf(`${mark} ${text()}`, started).slice(0, (this.#paper.columns ?? 80) - 1)
+      this.#paper.write(`\r${line}\x1b[K`)
+    }
+    draw()
+    const timer = setInterval(draw, TURN_MS)
+    this.#stopTurning = () => {
+      clearInterval(timer)
+      this.#paper.write('\r\x1b[K')
+      this.#stopTurning = () => {}
+    }
+  }
+
+  #end(mark: string, title: string, started: number): void {
+    this.#stopTurning()
+    this.#paper.write(`${lineOf(`${mark} ${title}`, started)}\n`)
+  }
+}
+
+function lineOf(text: string, started: number): string {
+  const seconds = `${((performance.now() - started) / 1000).toFixed(1)} s`
+  return text + ' ' + seconds.padStart(WIDTH - 1 - text.length)
+}

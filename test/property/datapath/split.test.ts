@@ -104,9 +104,10 @@ for (const [name, protocol] of [
         }
         host.fromContainers(withVnet(header, naivePacket(small, 'partial')), odd)
         host.flush()
-        assert.deepEqual(host.frames().map(Buffer.from), [
-          Buffer.from(naiveFrame(naivePacket(small))),
-        ])
+        assert.deepEqual(
+          host.frames().map((bytes) => Buffer.from(bytes)),
+          [Buffer.from(naiveFrame(naivePacket(small)))],
+        )
       }),
       { numRuns: 300 },
     )

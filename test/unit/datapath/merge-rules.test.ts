@@ -101,5 +101,8 @@ test('a UDP checksum that comes out as zero is sent as ffff', () => {
   host.fromContainers(withVnet({ flags: 1, csumStart: 20, csumOffset: 6 }, partial))
   host.fromContainers(superPacket(zeroSum(), 1000))
   host.flush()
-  assert.deepEqual(host.frames().map(Buffer.from), [expected, expected])
+  assert.deepEqual(
+    host.frames().map((bytes) => Buffer.from(bytes)),
+    [expected, expected],
+  )
 })

@@ -91,7 +91,10 @@ test('the first address of a subnet, which is the host itself, sends and receive
   a.flush()
   b.fromUnderlay(a.frames()[0]!, { source: HOST_A })
   b.flush()
-  assert.deepEqual(b.written.map(Buffer.from), [Buffer.from(withVnet({}, bytes))])
+  assert.deepEqual(
+    b.written.map((bytes) => Buffer.from(bytes)),
+    [Buffer.from(withVnet({}, bytes))],
+  )
 })
 
 for (const [name, header] of Object.entries({

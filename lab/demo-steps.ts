@@ -71,7 +71,8 @@ export class Steps {
     let turn = 0
     const draw = (): void => {
       const mark = MARKS[turn++ % MARKS.length]
-      const line = lineOf(`${mark} ${text()}`, started).slice(0, (this.#paper.columns ?? 80) - 1)
+      const width = Math.min(WIDTH, (this.#paper.columns ?? 80) - 1)
+      const line = lineOf(`${mark} ${text()}`, started, width)
       this.#paper.write(`\r${line}\x1b[K`)
     }
     draw()
@@ -89,7 +90,9 @@ export class Steps {
   }
 }
 
-function lineOf(text: string, started: number): string {
+/** The text, cut if need be, with the seconds at the right. */
+function lineOf(text: string, started: number, width = WIDTH): string {
   const seconds = `${((performance.now() - started) / 1000).toFixed(1)} s`
-  return text + ' ' + seconds.padStart(WIDTH - 1 - text.length)
+  const room = width - seconds.length - 2
+  return `${text.slice(0, room).padEnd(room)}  ${seconds}`
 }

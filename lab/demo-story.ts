@@ -24,7 +24,7 @@ export interface StoryOptions {
 /** The product's main job, from bare hosts to containers that talk; every step checks what it claims. */
 export async function tellStory(steps: Steps, { name, standing }: StoryOptions): Promise<Lab> {
   const lab = await steps.run(
-    'a small data centre: etcd and three Docker hosts, each with its own dockerd',
+    'data centre: etcd and three Docker hosts, each with its own dockerd',
     (notes) => Lab.create({ name, standing, hosts: HOSTS, onStep: (done) => built(done, notes) }),
   )
   const hosts = HOSTS.map((host) => lab.host(host))

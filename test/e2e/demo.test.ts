@@ -55,7 +55,7 @@ test('an interrupted demo leaves nothing behind', async () => {
   await waitFor(() => existsSync(labDir(demo.lab)), { what: 'the lab to be under way' })
   demo.interrupt()
   assert.equal(await demo.ended, 130, demo.text())
-  assert.match(demo.text(), /^interrupted at: a small data centre/m)
+  assert.match(demo.text(), /^interrupted at: data centre/m)
   assert.deepEqual(tracesOf(demo.lab), [])
 })
 

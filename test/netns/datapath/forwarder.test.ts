@@ -23,11 +23,11 @@ test('two hosts reach each other in each overlay, by ICMP, TCP and UDP', async (
   assert.ok(await pings(hosts.a, OWN.b, '-s', '20000'), 'a packet in fragments')
 
   for (const options of [[], ['-R'], ['-P', '4'], ['-M', '1397']]) {
-    const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, ...options)
-    assert.ok(sum_received.bytes > 50e6, `${sum_received.bytes} bytes with ${options.join(' ')}`)
+    const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '200M', ...options)
+    assert.ok(sum_received.bytes > 190e6, `${sum_received.bytes} bytes with ${options.join(' ')}`)
   }
-  const { sum } = await iperf(hosts.a, hosts.b, OWN.b, '-u', '-b', '50M')
-  assert.ok(sum.lost_percent < 5, `${sum.lost_percent} % lost`)
+  const { sum } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '5M', '-u', '-b', '20M')
+  assert.ok(sum.lost_percent < 20, `${sum.lost_percent} % lost`)
 
   for (const forwarder of [a, b]) {
     const counters = await forwarder.counters()
@@ -46,7 +46,7 @@ test('bulk TCP moves in super-packets: at least 16 KB a read, 8 segments a send'
   await using hosts = await TwoHosts.create()
   await using a = await hosts.ours('a')
   await using b = await hosts.ours('b')
-  await iperf(hosts.a, hosts.b, OWN.b)
+  await iperf(hosts.a, hosts.b, OWN.b, '-n', '1G')
   const [sender, receiver] = [await a.counters(), await b.counters()]
   const perRead = sender.tun_read_bytes / sender.tun_reads
   const perSend = sender.tx_segments / sender.tx_sendmsg
@@ -61,8 +61,8 @@ test('several workers share the device and the port, and streams stay whole', as
   await using a = await hosts.ours('a', 2)
   await using b = await hosts.ours('b', 2)
   assert.ok(await pings(hosts.a, OWN.b))
-  const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-P', '4')
-  assert.ok(sum_received.bytes > 50e6)
+  const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '500M', '-P', '4')
+  assert.ok(sum_received.bytes > 400e6)
   assert.equal((await b.counters()).rx_drop_checksum, 0)
   assert.equal(await a.stop(), 0)
 })
@@ -75,7 +75,7 @@ test('tables are replaced under traffic', async () => {
   await a.program({ ...tablesOf('a'), remote: [] })
   await eventually(
     async () => {
-      assert.ok(!(await pings(hosts.a, OWN.b, '-c', '1', '-W', '1')))
+      assert.ok(!(await pings(hosts.a, OWN.b, '-W', '1')))
       assert.ok((await a.counters()).tx_drop_no_route > 0)
     },
     { what: 'the peer to be forgotten' },

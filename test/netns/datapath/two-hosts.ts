@@ -170,9 +170,9 @@ export class TwoHosts implements AsyncDisposable {
   }
 }
 
-/** Whether three echo requests are answered. */
+/** Whether an echo request is answered. */
 export async function pings(from: Netns, to: string, ...options: string[]): Promise<boolean> {
-  return from.succeeds('busybox', 'ping', '-c', '3', '-W', '2', ...options, to)
+  return from.succeeds('busybox', 'ping', '-c', '1', '-W', '5', ...options, to)
 }
 
 interface IperfEnd {
@@ -180,7 +180,10 @@ interface IperfEnd {
   readonly sum: { readonly lost_percent: number; readonly bytes: number }
 }
 
-/** One run of iperf3 from one host to another's overlay address. */
+/**
+ * One run of iperf3 from one host to another's overlay address: an amount of data (-n) and no duration,
+ * so that a busy machine makes it slower and not wrong.
+ */
 export async function iperf(
   client: Netns,
   server: Netns,
@@ -193,7 +196,7 @@ export async function iperf(
     await waitFor(async () => (await server.run('ss', '-ltnH', 'sport', '=', ':5201')) !== '', {
       what: 'iperf3 to listen',
     })
-    const report = await client.run('iperf3', '-J', '-t', '2', '-c', address, ...options)
+    const report = await client.run('iperf3', '-J', '-c', address, ...options)
     return (JSON.parse(report) as { end: IperfEnd }).end
   } finally {
     serving.kill()

@@ -248,6 +248,7 @@ export class Controller {
       await this.networks.nameAll()
       if (now >= this.#nextReclaim) {
         this.#nextReclaim = now + RECLAIM_EVERY_MS
+        await this.endpoints.reclaim(now)
         await this.addresses.reclaim(now)
         await this.subnets.reclaim(now)
       }

@@ -1,6 +1,7 @@
 import { OverlayError } from '../errors.ts'
 import { bridgeName, containerVethName, hostVethName } from '../linux/host-state.ts'
-import { addVeth, removeLink } from '../linux/veth.ts'
+import { isNamespaceFile } from '../linux/namespace-file.ts'
+import { addVeth, describeLink, removeLink } from '../linux/veth.ts'
 import type { Log } from '../log.ts'
 import { containsIp, parseCidr, parseInterfaceAddress } from '../net/cidr.ts'
 import { formatIpv4 } from '../net/ipv4.ts'
@@ -9,7 +10,7 @@ import type { ClusterView } from '../store/cluster-view.ts'
 import type { Addresses } from './addresses.ts'
 import { mtuOf } from './desired-host-state.ts'
 import type { HostFacts } from './host-facts.ts'
-import type { Endpoint, Journal } from './journal.ts'
+import { endpointsOf, type Endpoint, type Journal } from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
 import { membersOf, staticRoutes, type Member } from './members.ts'
 import { untilNamed } from './until-named.ts'
@@ -46,10 +47,15 @@ export interface EndpointsOptions {
   readonly log: Log
 }
 
+/** How long an endpoint may look abandoned: dockerd pauses up to eight seconds between two tries of a call. */
+export const ABANDONED_MS = 30_000
+
 /** The containers' attachments on this host. None of this waits for the store. */
 export class Endpoints {
   readonly #options: EndpointsOptions
   readonly #mutex = new KeyedMutex()
+  /** Endpoints that look abandoned, with when that was first seen. */
+  readonly #doubted = new Map<string, number>()
 
   constructor(options: EndpointsOptions) {
     this.#options = options
@@ -63,12 +69,17 @@ export class Endpoints {
     return this.#mutex.run(wish.id, async () => {
       const { journal, onChange } = this.#options
       const known = journal.endpoints.get(wish.id)
-      if (known) return known
+      if (known) {
+        // The answer that was lost may have been lost with the process, before the cable was made.
+        await this.#plugIn(known, this.#member(known.networkId))
+        return known
+      }
       await untilNamed(journal, wish.networkId, this.#options.refusal)
       const member = this.#member(wish.networkId)
       const address = wish.address ?? (await this.#chooseAddress(member))
       try {
         const endpoint = newEndpoint(wish, address, member)
+        await this.#forgetPredecessor(endpoint)
         await journal.endpoints.put(endpoint.id, endpoint)
         await this.#plugIn(endpoint, member)
         onChange()
@@ -132,6 +143,41 @@ export class Endpoints {
     })
   }
 
+  /**
+   * Removes endpoints that Docker no longer has. It gives up on a plugin that does not answer (moby
+   * pkg/plugins: after 15 s a call) and does not tell it again that a container is gone.
+   */
+  async reclaim(now: number): Promise<void> {
+    const { journal, log } = this.#options
+    const all = journal.endpoints.values()
+    const known = new Set(all.map(({ id }) => id))
+    for (const id of this.#doubted.keys()) if (!known.has(id)) this.#doubted.delete(id)
+    for (const endpoint of all) {
+      if (await isInUse(endpoint)) {
+        this.#doubted.delete(endpoint.id)
+        continue
+      }
+      const since = this.#doubted.get(endpoint.id) ?? now
+      this.#doubted.set(endpoint.id, since)
+      if (now - since < ABANDONED_MS) continue
+      log.warn(
+        { endpoint: endpoint.id, address: endpoint.address },
+        'the container of an endpoint went while overlay-ts was away; the endpoint is removed',
+      )
+      await this.delete(endpoint.id)
+    }
+  }
+
+  /** Docker gives an address to one endpoint at a time: an older one with it is gone, unheard. */
+  async #forgetPredecessor({ id, networkId, address }: Endpoint): Promise<void> {
+    const { journal } = this.#options
+    for (const other of endpointsOf(journal, networkId)) {
+      if (other.id === id || other.address !== address) continue
+      await removeLink(hostVethName(other.id))
+      await journal.endpoints.delete(other.id)
+    }
+  }
+
   async #plugIn(endpoint: Endpoint, member: Member): Promise<void> {
     await addVeth({
       host: hostVethName(endpoint.id),
@@ -163,6 +209,12 @@ export class Endpoints {
       `this host has no record of the network ${networkId.slice(0, 12)}, perhaps because its state directory was lost: remove the network (docker network rm) and create it again`,
     )
   }
+}
+
+/** Between Join and Leave a container has the other end of the cable. */
+async function isInUse({ id, sandbox }: Endpoint): Promise<boolean> {
+  if (sandbox === null) return false
+  return isNamespaceFile(sandbox) || (await describeLink(hostVethName(id))) !== null
 }
 
 function newEndpoint(wish: EndpointWish, address: string, { held, network }: Member): Endpoint {

@@ -33,6 +33,9 @@ export interface MirrorStatus {
 const REREAD_MS = 5 * 60_000
 /** How long the store may take at the start before the saved map is used meanwhile. */
 const FILE_AFTER_MS = 500
+/** How long a commit of our own may take to come back by the watch. */
+const REACH_MS = 1000
+const REACH_STEP_MS = 10
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 5000
 
@@ -134,6 +137,19 @@ export class ClusterMirror implements AsyncDisposable {
     const snapshot = await this.#store.range(this.#keyspace.root)
     // The watch may have overtaken the answer; what it brought is newer.
     if (isNewer(snapshot.revision, this.#map.revision)) this.#adopt(snapshot, 'store')
+  }
+
+  /**
+   * Waits until `view()` has what was committed at that revision: the watch brings it within
+   * milliseconds; where it does not, everything is read.
+   * @throws OverlayError store_unavailable
+   */
+  async reach(revision: string): Promise<void> {
+    for (let waited = 0; waited < REACH_MS; waited += REACH_STEP_MS) {
+      if (!isNewer(revision, this.#map.revision)) return
+      await sleep(REACH_STEP_MS)
+    }
+    await this.refresh()
   }
 
   async #run(): Promise<void> {

@@ -39,14 +39,10 @@ export function createIpamDriver(controller: Controller, log: Log): IpamDriver {
       }
     },
 
-    /** dockerd releases a network's pool before it deletes the network, which still has the bridge. */
+    /** dockerd releases a network's pool before it deletes the network, with which the subnet then goes. */
     async releasePool({ PoolID }) {
       const held = heldOf(PoolID)
-      if (!held) return
-      if (held.networkId === null) await subnets.giveBack(held.subnet)
-      else {
-        await journal.subnets.update(held.subnet, (mine) => ({ ...mine, poolReleased: true }))
-      }
+      if (held) await subnets.giveBackUnused(held.subnet)
     },
 
     async requestAddress({ PoolID, Address, Options }) {

@@ -1,5 +1,6 @@
 import type { Controller } from '../src/control/controller.ts'
 import type { HeldSubnet, Network } from '../src/control/journal.ts'
+import { settlesWithin } from '../src/control/patience.ts'
 import type { SubnetWish } from '../src/control/subnet-wish.ts'
 import { OverlayError } from '../src/errors.ts'
 import type { Log } from '../src/log.ts'
@@ -9,6 +10,9 @@ import type { NetworkDriver } from './drivers.ts'
 import { ADDRESS_SPACE } from './ipam-driver.ts'
 import type { CreateNetworkRequest, IpamData } from './network-messages.ts'
 import { readNetworkOptions, type NetworkOptionValues } from './options.ts'
+
+/** How long a container waits for a plugin that has just started. */
+const FIRST_RUN_MS = 4000
 
 export interface NetworkDriverParts {
   readonly controller: Controller
@@ -49,6 +53,8 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
 
     async createEndpoint({ NetworkID, EndpointID, Interface }) {
       if (Interface.AddressIPv6 !== '') throw noIpv6()
+      // After a reboot Docker starts its containers before the bridges are there again.
+      await settlesWithin(controller.reconciler.firstRun, FIRST_RUN_MS)
       const { address, mac, answered } = await endpoints.create({
         id: EndpointID,
         networkId: NetworkID,

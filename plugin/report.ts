@@ -30,7 +30,7 @@ export async function metricsOf({
     ),
     isolationDrops: Object.fromEntries(isolationDrops),
     storeConnected: mirror.status().state === 'up',
-    storeProblems: controller.view().problems.length,
+    storeProblems: controller.problems.length,
     dockerConnected: dockerConnected(),
     networks: journal.networks.values().length,
     endpoints: journal.endpoints.values().length,

@@ -32,22 +32,27 @@ export function openStore(config: Config, log: Log): OpenedStore {
     }),
     ...(auth && { auth: { user: auth.user, password: auth.password.reveal() } }),
   })
-  let embedded: EmbeddedEtcd | null = null
+  let embedded: Promise<EmbeddedEtcd | null> = Promise.resolve(null)
+  const startEmbedded = async (): Promise<EmbeddedEtcd | null> => {
+    try {
+      const etcd = await startEmbeddedEtcd({ dataDir: join(config.stateDir, 'etcd'), log })
+      log.info({ endpoints: etcd.endpoints }, 'no ETCD_ENDPOINTS given: etcd runs embedded')
+      return etcd
+    } catch (error) {
+      log.error({ reason: messageOf(error) }, 'the embedded etcd does not run')
+      return null
+    }
+  }
   return {
     store,
     async start() {
-      if (endpoints.length > 0) return
-      try {
-        const dataDir = join(config.stateDir, 'etcd')
-        embedded = await startEmbeddedEtcd({ dataDir, log })
-        log.info({ endpoints: embedded.endpoints }, 'no ETCD_ENDPOINTS given: etcd runs embedded')
-      } catch (error) {
-        log.error({ reason: messageOf(error) }, 'the embedded etcd does not run')
-      }
+      if (endpoints.length === 0) embedded = startEmbedded()
+      await embedded
     },
     async close() {
       await store.close()
-      await embedded?.stop()
+      // One that is only coming up is waited for: it would outlive this process.
+      await (await embedded)?.stop()
     },
   }
 }

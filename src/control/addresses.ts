@@ -1,4 +1,5 @@
 import { OverlayError } from '../errors.ts'
+import type { AddressPoolRecord } from '../ipam/address-pool-record.ts'
 import { AddressPool, type AddressPurpose } from '../ipam/address-pool.ts'
 import { containsIp, formatCidr, parseCidr } from '../net/cidr.ts'
 import { formatIpv4, parseIpv4, type Ipv4 } from '../net/ipv4.ts'
@@ -65,21 +66,28 @@ export class Addresses {
 
   /** Takes back what was given out and never used: its reply was lost, or dockerd died. */
   async reclaim(now: number): Promise<number> {
-    const used = new Set(
-      this.#journal.endpoints.values().map(({ address }) => address.split('/')[0]),
-    )
     let reclaimed = 0
     for (const { subnet, addresses } of this.#journal.subnets.values()) {
-      const isUnclaimed = (use: { address: string; purpose: string; since: number }): boolean =>
-        use.purpose === 'endpoint' && now - use.since > UNCLAIMED_MS && !used.has(use.address)
-      if (!addresses?.uses.some(isUnclaimed)) continue
+      if (!addresses || this.#unclaimed(addresses.uses, now).length === 0) continue
       await this.#change(subnet, (pool) => {
-        const stale = pool.toRecord().uses.filter(isUnclaimed)
+        // Looked at again: an endpoint may have come with one of them meanwhile.
+        const stale = this.#unclaimed(pool.toRecord().uses, now)
         for (const { address } of stale) pool.release(parseIpv4(address))
         reclaimed += stale.length
       })
     }
     return reclaimed
+  }
+
+  #unclaimed(uses: AddressPoolRecord['uses'], now: number): AddressPoolRecord['uses'] {
+    const old = uses.filter(
+      ({ purpose, since }) => purpose === 'endpoint' && now - since > UNCLAIMED_MS,
+    )
+    if (old.length === 0) return []
+    const used = new Set(
+      this.#journal.endpoints.values().map(({ address }) => address.split('/')[0]),
+    )
+    return old.filter(({ address }) => !used.has(address))
   }
 
   async #change<T>(subnet: string, change: (pool: AddressPool) => T): Promise<T> {

@@ -6,21 +6,25 @@ import { watchHost } from '../linux/monitor.ts'
 import type { Log } from '../log.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
-import type { ClusterView } from '../store/cluster-view.ts'
+import type { ClusterView, StoreProblem } from '../store/cluster-view.ts'
 import { withoutHazards } from '../store/hazards.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import { ClusterMirror } from '../store/mirror.ts'
+import { ProblemLog } from '../store/problem-log.ts'
 import type { Store } from '../store/store.ts'
 import { ensureConfig } from '../store/write-config.ts'
 import { Addresses } from './addresses.ts'
+import { CoalescedTask } from './coalesced-task.ts'
 import { Endpoints } from './endpoints.ts'
 import { allHazards, observeHostFacts, type HostFacts } from './host-facts.ts'
 import { readHostIdentity, type HostIdentity } from './host-identity.ts'
 import { openJournal, type Journal } from './journal.ts'
 import { Networks } from './networks.ts'
+import { settlesWithin, STORE_PATIENCE_MS } from './patience.ts'
 import { Publisher } from './publisher.ts'
 import { Reconciler } from './reconciler.ts'
 import { Subnets } from './subnets.ts'
+import { WipeGuard } from './wipe-guard.ts'
 
 export interface ControllerSettings {
   readonly stateDir: string
@@ -49,6 +53,8 @@ const TICK_MS = 1000
 /** Everything is looked at this often, whoever says that nothing has changed. */
 const FULL_LOOK_MS = 30_000
 const RECLAIM_EVERY_MS = 10_000
+/** What stood in the way of a network's overlay is looked at again this often. */
+const NAME_EVERY_MS = 3000
 
 /**
  * The overlay network of one host: holds the journal, follows the store, and keeps the machine and
@@ -65,10 +71,15 @@ export class Controller {
   readonly networks: Networks
   readonly endpoints: Endpoints
   readonly #options: ControllerOptions
+  readonly #look: CoalescedTask
+  readonly #naming: CoalescedTask
+  readonly #guard: WipeGuard
+  readonly #hazardLog: ProblemLog
   #facts: HostFacts | OverlayError = new OverlayError('host_state', 'overlay-ts is still starting')
   #view: {
     readonly raw: ClusterView
     readonly facts: HostFacts
+    readonly held: string
     readonly safe: ClusterView
   } | null = null
   #port: number | null = null
@@ -76,12 +87,24 @@ export class Controller {
   #ticking = false
   #nextFullLook = 0
   #nextReclaim = 0
+  #nextNaming = 0
+  /** The cluster's configuration as the store last had it. */
+  #config: string | null = null
+  #complaint: string | null = null
 
   private constructor(options: ControllerOptions, journal: Journal, identity: HostIdentity) {
     const { settings, store, keys, log } = options
     this.#options = options
     this.journal = journal
     this.identity = identity
+    this.#look = new CoalescedTask(() => this.#lookAround())
+    this.#naming = new CoalescedTask(() => this.networks.nameAll())
+    this.#hazardLog = new ProblemLog(log)
+    this.#guard = new WipeGuard(identity.hostId, () =>
+      log.warn(
+        'etcd has lost what it held; until every host has written its part, the last map stands',
+      ),
+    )
     const facts = (): HostFacts => this.facts()
     const view = (): ClusterView => this.view()
     this.mirror = new ClusterMirror({
@@ -100,12 +123,14 @@ export class Controller {
     this.reconciler = new Reconciler({
       ...shared,
       hasMap: () => this.mirror.status().mapFrom !== 'nothing',
-      startDatapath: (bindIp) => options.startDatapath({ bindIp, port: this.port }),
+      port: () => this.port,
+      startDatapath: options.startDatapath,
     })
     this.subnets = new Subnets({
       ...shared,
       publisher: this.publisher,
       poolLength: settings.poolLength,
+      complete: (raw) => this.#guard.complete(raw, performance.now()),
     })
     this.addresses = new Addresses(journal, () => this.mirror.view())
     this.networks = new Networks({
@@ -141,13 +166,22 @@ export class Controller {
 
   /** The map, less what would cut this host off from its own network. */
   view(): ClusterView {
-    const raw = this.mirror.view()
+    const raw = this.#guard.follow(this.mirror.view(), performance.now())
     const facts = this.facts()
-    if (this.#view?.raw !== raw || this.#view.facts !== facts) {
-      const hazards = allHazards(facts, raw, this.journal.subnets.values())
-      this.#view = { raw, facts, safe: withoutHazards(raw, hazards, this.identity.hostId) }
+    const subnets = this.journal.subnets.values()
+    const held = subnets.map(({ subnet }) => subnet).join(' ')
+    if (this.#view?.raw !== raw || this.#view.facts !== facts || this.#view.held !== held) {
+      const hazards = allHazards(facts, raw, subnets)
+      const safe = withoutHazards(raw, hazards, this.identity.hostId)
+      this.#hazardLog.note(safe.problems.slice(raw.problems.length))
+      this.#view = { raw, facts, held, safe }
     }
     return this.#view.safe
+  }
+
+  /** What of the store is ignored, and why. */
+  get problems(): readonly StoreProblem[] {
+    return this.#facts instanceof OverlayError ? this.mirror.view().problems : this.view().problems
   }
 
   /** The VXLAN port: the stored configuration's, which wins, or this host's own setting until it is read. */
@@ -164,7 +198,7 @@ export class Controller {
 
   /** Looks at the machine and brings it to what the journal says; then follows the store. */
   async start(): Promise<void> {
-    await this.#lookAround()
+    await this.#look.run()
     this.mirror.start()
     this.#stopping.push(
       this.mirror.onChange(() => void this.#mapChanged()),
@@ -177,19 +211,20 @@ export class Controller {
 
   /** Somebody changed this machine's network stack, or dockerd has just rewritten its rules. */
   async hostChanged(): Promise<void> {
-    await this.#lookAround()
-    await Promise.all([this.reconciler.attempt(), this.publisher.attempt()])
+    await this.#look.run()
+    await this.publisher.attempt()
   }
 
   /** Ends everything but the links and routes, which running containers go on using. */
   async stop(): Promise<void> {
     for (const end of this.#stopping.splice(0)) end()
-    await this.publisher.stop().catch((error: unknown) => {
+    const goodbye = this.publisher.stop().catch((error: unknown) => {
       this.#options.log.info(
         { reason: messageOf(error) },
         'this host stays listed until it expires',
       )
     })
+    await settlesWithin(goodbye, STORE_PATIENCE_MS)
     await this.mirror.stop()
     await this.reconciler.stop()
   }
@@ -200,19 +235,40 @@ export class Controller {
     const isUp = await this.mirror.ready(24 * 60 * 60 * 1000)
     if (!isUp) return
     try {
+      await this.#restoreConfig()
       const { config, warnings } = await ensureConfig(store, keys, settings)
       this.#port = config.port
       for (const warning of warnings) log.warn(warning)
       await this.mirror.refresh()
     } catch (error) {
-      log.error({ reason: messageOf(error) }, 'the cluster has no usable configuration')
+      const reason = messageOf(error)
+      if (reason !== this.#complaint) {
+        log.error({ reason }, 'the cluster has no usable configuration')
+      }
+      this.#complaint = reason
     }
     await this.#mapChanged()
   }
 
   async #mapChanged(): Promise<void> {
-    await this.reconciler.attempt()
-    await this.publisher.attempt()
+    if (this.mirror.view().config) this.#config = this.#storedConfig() ?? this.#config
+    await Promise.all([this.reconciler.attempt(), this.publisher.attempt()])
+  }
+
+  #storedConfig(): string | undefined {
+    return this.mirror.entries().get(this.#options.keys.config())?.value
+  }
+
+  /**
+   * A store that was emptied gets the configuration back that it had: this host's own variables may
+   * say otherwise. @throws OverlayError store_unavailable
+   */
+  async #restoreConfig(): Promise<void> {
+    const { store, keys } = this.#options
+    if (this.#config === null || this.#storedConfig() !== undefined) return
+    const key = keys.config()
+    await store.commit([{ key, is: 'absent' }], [{ put: key, value: this.#config }])
+    await this.mirror.refresh()
   }
 
   async #lookAround(): Promise<void> {
@@ -236,23 +292,30 @@ export class Controller {
     if (this.#ticking) return
     this.#ticking = true
     try {
-      const now = Date.now()
-      if (now >= this.#nextFullLook) {
-        this.#nextFullLook = now + FULL_LOOK_MS
-        await this.hostChanged()
+      // What waits for the store comes last: the machine is looked after while the store is silent.
+      const tick = performance.now()
+      if (tick >= this.#nextFullLook) {
+        this.#nextFullLook = tick + FULL_LOOK_MS
+        await this.#look.run()
+        void this.publisher.attempt()
       }
-      if (this.reconciler.isWaiting || this.reconciler.failure !== null) {
-        await this.reconciler.attempt()
-      }
-      if (this.#port === null && this.mirror.status().state === 'up') await this.#agree()
-      await this.networks.nameAll()
-      if (now >= this.#nextReclaim) {
-        this.#nextReclaim = now + RECLAIM_EVERY_MS
+      if (this.reconciler.isBehind) await this.reconciler.attempt()
+      else if (this.reconciler.isWaiting) void this.reconciler.lookIntoSandboxes()
+      if (tick >= this.#nextReclaim) {
+        this.#nextReclaim = tick + RECLAIM_EVERY_MS
+        const now = Date.now()
         await this.endpoints.reclaim(now)
         await this.addresses.reclaim(now)
         await this.subnets.reclaim(now)
       }
-      if (this.publisher.isBehind) await this.publisher.attempt()
+      if (this.publisher.isBehind) void this.publisher.attempt()
+      if (this.mirror.status().state !== 'up') return
+      if (tick >= this.#nextNaming) {
+        this.#nextNaming = tick + NAME_EVERY_MS
+        void this.#naming.run()
+      }
+      if (this.#port === null) await this.#agree()
+      await this.#restoreConfig()
     } catch (error) {
       this.#options.log.error({ reason: messageOf(error) }, 'housekeeping failed')
     } finally {

@@ -6,10 +6,12 @@ import type { ClusterView } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import { encodeOverlay, encodeSubnet } from '../store/records.ts'
 import type { Operation } from '../store/store.ts'
+import { foreignHolder } from './foreign-holder.ts'
 import type { HeldSubnet } from './journal.ts'
 import { joinCommand } from './join-command.ts'
 import { nextVni, overlayOfPool, routedOverlay } from './overlays.ts'
 import { subnetValue, type Publisher } from './subnet-value.ts'
+import { hostName } from './taken.ts'
 
 export interface NamedOverlay {
   readonly name: string
@@ -19,7 +21,8 @@ export interface NamedOverlay {
 /**
  * Puts a held subnet into its overlay, once the network's name is known: the overlay that owns the
  * subnet's pool, else the one of that name, made if there is none.
- * @throws OverlayError conflict when the name belongs to an overlay of another kind or pool
+ * @throws OverlayError conflict when the name belongs to an overlay of another kind or pool, or the
+ *   subnet to another host
  */
 export function decideNaming(
   view: ClusterView,
@@ -28,10 +31,17 @@ export function decideNaming(
   by: Publisher,
   keys: Keyspace,
 ): Decision<NamedOverlay> {
+  const holder = foreignHolder(view, held, by.hostId)
+  if (holder !== null) {
+    throw new OverlayError(
+      'conflict',
+      `the subnet ${held.subnet} of this network belongs to host ${hostName(view, holder)} by now; remove the network and create it again`,
+    )
+  }
   const operations: Operation[] = []
   const overlay = held.pool
     ? pooledOverlay(view, held, name, keys, operations)
-    : routedOverlay(view, name, view.config!, keys, operations)
+    : routedOverlay(view, name, keys, operations)
   const value = subnetValue({ ...held, overlay: overlay.name, vni: overlay.vni }, by)
   const subnet = parseCidr(held.subnet)
   operations.push({ put: keys.subnet(subnet), value: encodeSubnet(value), lease: by.storeLease })
@@ -58,7 +68,7 @@ function pooledOverlay(
   }
   const overlay = {
     name,
-    vni: nextVni(view, view.config!),
+    vni: nextVni(view, view.config),
     pool,
     subnetLength: parseCidr(held.subnet).length,
   }

@@ -26,7 +26,10 @@ import {
 /** Who asks, and what this host cannot use. */
 export interface Claimant extends Publisher {
   readonly poolLength: number
+  /** Why dockerd would refuse the prefix here (`routeClash`), or null. */
   readonly clash: (candidate: Cidr) => string | null
+  /** What inside the prefix this host must reach by its own network, or null. */
+  readonly hazard: (candidate: Cidr) => string | null
   readonly random: () => number
 }
 
@@ -87,6 +90,7 @@ function decidePooled(
   }
   const operations: Operation[] = []
   const overlay = known ?? newPooledOverlay(view, config, wish, by, keys, operations)
+  refuseHazard(view, overlay.pool!, by)
   const subnet = subnetOfPool(view, overlay.pool!, overlay.subnetLength, wish.subnet, config, by)
   return grant(
     { subnet, kind: 'pooled', pool: overlay.pool, overlay: overlay.name, vni: overlay.vni },
@@ -113,7 +117,7 @@ function newPooledOverlay(
       length: wish.poolLength ?? by.poolLength,
       kept: lastBlock(config.network, by.poolLength),
       taken: takenPrefixes(view),
-      clash: by.clash,
+      clash: (candidate) => by.clash(candidate) ?? cutOff(view, candidate, by),
     })
   const overlay = {
     name: wish.overlay,
@@ -134,6 +138,7 @@ function decideSharedPool(
 ): Decision<GrantedSubnet> {
   const owner = overlayOfPool(view, wish.pool)
   if (!owner) refuseTakenPool(view, config, wish.pool, by)
+  refuseHazard(view, wish.pool, by)
   const length = owner?.subnetLength ?? wish.subnetLength
   const subnet = subnetOfPool(view, wish.pool, length, wish.subnet, config, by)
   return grant(
@@ -166,10 +171,10 @@ function decideRouted(
     min: config.subnetMin,
     max: config.subnetMax,
     taken: takenPrefixes(view),
-    clash: by.clash,
+    clash: (candidate) => by.clash(candidate) ?? cutOff(view, candidate, by),
     random: by.random,
   })
-  const overlay = wish.overlay ? routedOverlay(view, wish.overlay, config, keys, operations) : null
+  const overlay = wish.overlay ? routedOverlay(view, wish.overlay, keys, operations) : null
   return grant(
     { subnet, kind: 'routed', pool: null, overlay: overlay?.name ?? null, vni: overlay?.vni ?? 0 },
     by,
@@ -186,7 +191,7 @@ function decideDocker(
 ): Decision<GrantedSubnet> {
   const operations: Operation[] = []
   const inTheWay =
-    holderOf(view, wish.subnet) ?? poolOver(view, wish.subnet) ?? vtepInside(view, wish.subnet)
+    holderOf(view, wish.subnet) ?? poolOver(view, wish.subnet) ?? inside(view, wish.subnet, by)
   if (inTheWay) {
     throw new OverlayError(
       'conflict',
@@ -199,9 +204,7 @@ function decideDocker(
       `the hosts of this cluster already share out as many of Docker's default subnets as is safe; let overlay-ts choose the subnet: docker network create -d overlay-ts --ipam-driver overlay-ts NAME, or set smaller default-address-pools in Docker's daemon.json`,
     )
   }
-  const overlay = wish.overlay
-    ? routedOverlay(view, wish.overlay, view.config!, keys, operations)
-    : null
+  const overlay = wish.overlay ? routedOverlay(view, wish.overlay, keys, operations) : null
   return grant(
     {
       subnet: wish.subnet,
@@ -259,6 +262,22 @@ function refuseTakenPool(view: ClusterView, config: ClusterConfig, pool: Cidr, b
     `the pool ${formatCidr(pool)} overlaps ${owner}; choose another --subnet, or leave it out and name the overlay: --ipam-opt overlay=NAME`,
   )
 }
+
+/** A pool is routed into the tunnel as a whole, so nothing that this host needs may lie in it. */
+function refuseHazard(view: ClusterView, pool: Cidr, by: Claimant): void {
+  const reason = cutOff(view, pool, by)
+  if (reason === null) return
+  throw new OverlayError('conflict', `${reason}; choose a pool without it: --subnet POOL`)
+}
+
+function cutOff(view: ClusterView, prefix: Cidr, by: Claimant): string | null {
+  const what = inside(view, prefix, by)
+  return what && `${formatCidr(prefix)} cannot be used for containers: it contains ${what}`
+}
+
+/** Names what the underlay needs to reach and the prefix would hide, or null. */
+const inside = (view: ClusterView, prefix: Cidr, by: Claimant): string | null =>
+  by.hazard(prefix) ?? vtepInside(view, prefix)
 
 function grant(
   granted: GrantedSubnet,

@@ -1,4 +1,3 @@
-import { formatCidr } from '../net/cidr.ts'
 import type { OverlayRecord } from '../store/cluster-view.ts'
 
 /** The command with which a host joins an overlay that exists, for an error's last words. */
@@ -8,7 +7,3 @@ export function joinCommand(overlay: Pick<OverlayRecord, 'name' | 'pool'>): stri
     : ` -o overlay=${overlay.name}`
   return `docker network create -d overlay-ts${ipam} ${overlay.name}`
 }
-
-/** The same, for a person who knows the pool and not the name. */
-export const joinPoolCommand = (pool: { base: number; length: number }): string =>
-  `docker network create -d overlay-ts --ipam-driver overlay-ts --subnet ${formatCidr(pool)} NAME`

@@ -22,8 +22,6 @@ export const heldSubnetSchema = z.object({
   gateway: z.ipv4(),
   /** The Docker network that lives in it; null between RequestPool and CreateNetwork. */
   networkId: z.string().nullable(),
-  /** dockerd releases a pool before it deletes the network; the lease waits for the latter. */
-  poolReleased: z.boolean(),
   /** Milliseconds since the epoch. */
   since: z.number(),
   /** null where Docker's own IPAM gives the addresses. */

@@ -1,13 +1,11 @@
-import { OverlayError } from '../errors.ts'
+import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { messageOf } from '../errors.ts'
 import { MIN_OVERLAY_MTU } from '../net/mtu.ts'
 import type { HostFacts } from './host-facts.ts'
-import type { HeldSubnet, Journal, Network } from './journal.ts'
+import { endpointsOf, type HeldSubnet, type Journal, type Network } from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
 import type { Reconciler } from './reconciler.ts'
 import type { Subnets } from './subnets.ts'
-import { endpointsOf } from './journal.ts'
 
 /** A network as its driver asks for it; the subnet is held already. */
 export interface NetworkWish {
@@ -44,18 +42,21 @@ export class Networks {
       if (journal.networks.get(wish.id)) return
       refuseMtu(wish.mtu, facts().overlayMtu)
       const held = await lease()
+      refuseOtherNetwork(held, wish.id)
       try {
-        const bound = await journal.subnets.update(held.subnet, (mine) => bind(mine, wish.id))
-        if (!bound) throw unknownSubnet(held.subnet)
+        // First, so that the subnet is never without a network once it has waited long for one.
         await journal.networks.put(wish.id, { ...wish, subnet: held.subnet, name: null })
+        const bound = await journal.subnets.update(held.subnet, (mine) => ({
+          ...mine,
+          networkId: wish.id,
+        }))
+        if (!bound) throw unknownSubnet(held.subnet)
         await reconciler.run()
       } catch (error) {
         log.warn({ network: wish.id, reason: messageOf(error) }, 'network not created')
         await journal.networks.delete(wish.id)
-        if (journal.subnets.get(held.subnet)?.networkId === wish.id) {
-          await subnets.giveBack(held.subnet)
-        }
         await reconciler.attempt()
+        await subnets.giveBackUnused(held.subnet)
         throw error
       }
       log.info({ network: wish.id, subnet: held.subnet, overlay: held.overlay }, 'network created')
@@ -70,21 +71,26 @@ export class Networks {
       if (!network) return
       for (const endpoint of endpointsOf(journal, id)) await journal.endpoints.delete(endpoint.id)
       await journal.networks.delete(id)
-      await subnets.giveBack(network.subnet)
-      await reconciler.run()
+      // The bridge goes before the subnet is another's; if it cannot, it is tried again.
+      await reconciler.attempt()
+      await subnets.giveBackUnused(network.subnet)
       log.info({ network: id, subnet: network.subnet }, 'network removed')
     })
   }
 
   /** dockerd's event stream told the name that libnetwork keeps to itself. */
   async learnName(id: string, name: string): Promise<void> {
-    const { journal, subnets, reconciler } = this.#options
-    const network = await journal.networks.update(id, (record) =>
-      record.name === name ? record : { ...record, name },
-    )
-    if (!network) return
-    await subnets.name(network.subnet, name)
-    await reconciler.attempt()
+    const { journal, subnets, reconciler, log } = this.#options
+    try {
+      const network = await journal.networks.update(id, (record) =>
+        record.name === name ? record : { ...record, name },
+      )
+      if (!network) return
+      await subnets.name(network.subnet, name)
+      await reconciler.attempt()
+    } catch (error) {
+      log.error({ network: id, reason: messageOf(error) }, 'cannot keep the name of a network')
+    }
   }
 
   /** Tries again what etcd was away for, or what stood in the way before. */
@@ -98,25 +104,14 @@ export class Networks {
     }
     if (named) await reconciler.attempt()
   }
-
-  /** Networks whose name is still to be learned. */
-  nameless(): string[] {
-    const { journal } = this.#options
-    return journal.networks
-      .values()
-      .filter(({ name, subnet }) => name === null && journal.subnets.get(subnet)?.overlay === null)
-      .map(({ id }) => id)
-  }
 }
 
-function bind(held: HeldSubnet, networkId: string): HeldSubnet {
-  if (held.networkId !== null && held.networkId !== networkId) {
-    throw new OverlayError(
-      'conflict',
-      `the subnet ${held.subnet} belongs to the network ${held.networkId.slice(0, 12)} already`,
-    )
-  }
-  return { ...held, networkId }
+function refuseOtherNetwork({ subnet, networkId }: HeldSubnet, id: string): void {
+  if (networkId === null || networkId === id) return
+  throw new OverlayError(
+    'conflict',
+    `the subnet ${subnet} belongs to the network ${networkId.slice(0, 12)} already; leave --subnet out, or remove that network`,
+  )
 }
 
 const unknownSubnet = (subnet: string): OverlayError =>

@@ -12,7 +12,6 @@ import { joinCommand } from './join-command.ts'
 export function routedOverlay(
   view: ClusterView,
   name: string,
-  config: ClusterConfig,
   keys: Keyspace,
   operations: Operation[],
 ): Pick<OverlayRecord, 'name' | 'vni'> {
@@ -24,7 +23,7 @@ export function routedOverlay(
     )
   }
   if (known) return known
-  const overlay = { name, vni: nextVni(view, config), pool: null, subnetLength: null }
+  const overlay = { name, vni: nextVni(view, view.config), pool: null, subnetLength: null }
   operations.push({ put: keys.overlay(name), value: encodeOverlay(overlay) })
   return overlay
 }
@@ -35,8 +34,8 @@ export function overlayOfPool(view: ClusterView, pool: Cidr): OverlayRecord | un
 }
 
 /** The lowest identifier that neither an overlay nor a lease uses. */
-export function nextVni(view: ClusterView, config: ClusterConfig): Vni {
-  const used = new Set([config.vni])
+export function nextVni(view: ClusterView, config: ClusterConfig | null): Vni {
+  const used = new Set(config ? [config.vni] : [])
   for (const overlay of view.overlays.values()) used.add(overlay.vni)
   for (const lease of view.subnets.values()) used.add(lease.vni)
   return chooseVni(used)

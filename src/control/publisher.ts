@@ -1,6 +1,6 @@
 import { OverlayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { formatCidr, parseCidr } from '../net/cidr.ts'
+import { parseCidr } from '../net/cidr.ts'
 import { allocate } from '../store/allocate.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
@@ -8,17 +8,20 @@ import { encodeHolder, encodeSubnet } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { TTL } from '../store/ttl.ts'
 import { CoalescedTask } from './coalesced-task.ts'
-import { decideOwnSubnets } from './decide-own-subnets.ts'
+import { decideOwnSubnets, OPERATIONS_PER_SUBNET } from './decide-own-subnets.ts'
+import { decideRemovals, type Remainder } from './decide-removals.ts'
+import { foreignHolder } from './foreign-holder.ts'
 import type { HostFacts } from './host-facts.ts'
 import type { HostIdentity } from './host-identity.ts'
 import type { HeldSubnet, Journal } from './journal.ts'
 import { membersOf } from './members.ts'
-import { recordChanges, wantedRecords } from './simple-records.ts'
+import { ownEndpointKeys, recordChanges, wantedRecords } from './simple-records.ts'
 import { StoreLease } from './store-lease.ts'
 import { subnetValue, type Publisher as By } from './subnet-value.ts'
 
-/** Writes of one transaction; etcd refuses more than 128 operations in one. */
-const BATCH = 50
+/** Writes of one transaction; etcd refuses more than 128 operations in one (--max-txn-ops). */
+const BATCH = 100
+const SUBNETS_AT_ONCE = Math.floor(BATCH / OPERATIONS_PER_SUBNET)
 
 export interface PublisherOptions {
   readonly store: Store
@@ -45,9 +48,11 @@ export class Publisher {
   readonly #recordLease: StoreLease
   readonly #task: CoalescedTask
   /** Subnets granted in the store whose journal record is still being written. */
-  readonly #spared = new Set<string>()
-  readonly #lost = new Set<string>()
+  readonly #spared = new Map<string, number>()
+  /** Subnets that another host has by now. */
+  #lost: ReadonlySet<string> = new Set()
   #confirmed = false
+  #stopped = false
   #failure: string | null = null
 
   constructor(options: PublisherOptions) {
@@ -80,8 +85,43 @@ export class Publisher {
     return this.#failure !== null || this.#hostLease.isDue || this.#recordLease.isDue
   }
 
-  /** What a lease written now says of this host. @throws OverlayError store_unavailable */
-  async by(): Promise<By> {
+  /**
+   * Does work that writes leases of this host. If the store no longer knows the etcd lease that they
+   * were to hang on (it was emptied, or this machine slept for long), once more under a new one.
+   * @throws OverlayError store_unavailable, and what the work throws
+   */
+  async writing<T>(work: (by: By) => Promise<T>): Promise<T> {
+    try {
+      return await work(await this.#by())
+    } catch (error) {
+      if (!(error instanceof OverlayError) || error.code !== 'not_found') throw error
+      this.#hostLease.forget()
+      this.#recordLease.forget()
+      return work(await this.#by())
+    }
+  }
+
+  /** Keeps a fresh grant from being taken for a leftover. @returns a function to call once it is journaled */
+  spare(subnet: string): () => void {
+    const count = (by: number): void => {
+      const left = (this.#spared.get(subnet) ?? 0) + by
+      if (left > 0) this.#spared.set(subnet, left)
+      else this.#spared.delete(subnet)
+    }
+    count(1)
+    return () => count(-1)
+  }
+
+  /** The host's liveness ends now rather than when its key expires; nothing is published any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    // A run under way may be about to write under a new lease.
+    await this.attempt()
+    await this.#hostLease.revoke()
+  }
+
+  /** What a lease written now says of this host. */
+  async #by(): Promise<By> {
     const { identity, facts } = this.#options
     const { publicIp, overlayMtu } = facts()
     return {
@@ -93,25 +133,17 @@ export class Publisher {
     }
   }
 
-  /** Keeps a fresh grant from being taken for a leftover. @returns a function to call once it is journaled */
-  spare(subnet: string): () => void {
-    this.#spared.add(subnet)
-    return () => this.#spared.delete(subnet)
-  }
-
-  /** The host's liveness ends now rather than when its key expires. */
-  async stop(): Promise<void> {
-    await this.#hostLease.revoke()
-  }
-
   async #publish(): Promise<void> {
+    if (this.#stopped) return
     const { mirror } = this.#options
     if (mirror.status().state !== 'up') {
       throw new OverlayError('store_unavailable', 'etcd is not reached')
     }
     this.#refuseClone()
-    await this.#publishSubnets()
-    await this.#publishRecords()
+    this.#tellLost()
+    await this.writing((by) => this.#publishSubnets(by))
+    await this.#removeLeftovers()
+    await this.writing(() => this.#publishRecords())
   }
 
   #refuseClone(): void {
@@ -127,56 +159,75 @@ export class Publisher {
     throw error
   }
 
-  async #publishSubnets(): Promise<void> {
-    const { store, keys, mirror, journal, log } = this.#options
-    const by = await this.by()
-    const held = journal.subnets.values()
-    if (!this.#subnetsDiffer(held, by)) return
-    const result = await allocate(store, keys, (view) =>
-      decideOwnSubnets(view, journal.subnets.values(), this.#spared, by, keys),
-    )
-    await mirror.refresh()
-    for (const { subnet, vni } of result.renumbered) {
-      await journal.subnets.update(subnet, (mine) => ({ ...mine, vni }))
-    }
-    for (const { subnet, holder } of result.lost) {
-      if (this.#lost.has(subnet)) continue
-      this.#lost.add(subnet)
+  /** Another host's lease on a subnet of ours is said loudly, once, and never fought over. */
+  #tellLost(): void {
+    const { journal, mirror, identity, log } = this.#options
+    const lost = new Set<string>()
+    for (const mine of journal.subnets.values()) {
+      const { subnet } = mine
+      // Leases of a view are disjoint, so who is in it with a subnet has it alone.
+      if (mirror.view().subnets.get(subnet)?.hostId === identity.hostId) continue
+      const holder = foreignHolder(mirror.view(), mine, identity.hostId)
+      if (holder !== null) lost.add(subnet)
+      if (holder === null || this.#lost.has(subnet)) continue
       log.error(
         { subnet, host: holder },
         'this host lost the lease of a subnet to another host: its containers are cut off from other hosts; remove and create the network again',
       )
     }
+    this.#lost = lost
   }
 
-  /** Whether a lease of ours is missing, outdated, due for renewal, or no longer ours to keep. */
-  #subnetsDiffer(held: readonly HeldSubnet[], by: By): boolean {
+  async #publishSubnets(by: By): Promise<void> {
+    const { store, keys, mirror, journal } = this.#options
+    const wrong = journal.subnets.values().filter((mine) => !this.#isPublished(mine, by))
+    for (let at = 0; at < wrong.length; at += SUBNETS_AT_ONCE) {
+      const part = wrong.slice(at, at + SUBNETS_AT_ONCE).map(({ subnet }) => subnet)
+      const renumbered = await allocate(store, keys, (view) => {
+        // Asked again each time: one may be given back, or named, meanwhile.
+        const held = part.flatMap((subnet) => journal.subnets.get(subnet) ?? [])
+        return decideOwnSubnets(view, held, by, keys)
+      })
+      for (const { subnet, vni } of renumbered) {
+        await journal.subnets.update(subnet, (mine) => ({ ...mine, vni }))
+      }
+    }
+    if (wrong.length > 0) await mirror.refresh()
+  }
+
+  /** Whether the lease, its holder and its overlay are in the store as the journal has them, or not ours to write. */
+  #isPublished(mine: HeldSubnet, by: By): boolean {
+    if (this.#lost.has(mine.subnet)) return true
     const { keys, mirror } = this.#options
     const entries = mirror.entries()
-    const wrong = held.some((mine) => {
-      if (this.#lost.has(mine.subnet)) return false
-      const subnet = parseCidr(mine.subnet)
-      const lease = entries.get(keys.subnet(subnet))
-      return (
-        lease?.value !== encodeSubnet(subnetValue(mine, by)) ||
-        lease.lease !== by.storeLease ||
-        entries.get(keys.holder(subnet))?.value !== encodeHolder(by.hostId)
-      )
-    })
-    if (wrong) return true
-    const kept = new Set([...held.map((mine) => mine.subnet), ...this.#spared])
-    const view = mirror.view()
+    const subnet = parseCidr(mine.subnet)
+    const lease = entries.get(keys.subnet(subnet))
+    const overlay = mine.overlay === null ? null : mirror.view().overlays.get(mine.overlay)
     return (
-      view.subnets
-        .values()
-        .some((lease) => lease.hostId === by.hostId && !kept.has(formatCidr(lease.subnet))) ||
-      view.holders.entries().some(([subnet, holder]) => holder === by.hostId && !kept.has(subnet))
+      lease?.value === encodeSubnet(subnetValue(mine, by)) &&
+      lease.lease === by.storeLease &&
+      entries.get(keys.holder(subnet))?.value === encodeHolder(by.hostId) &&
+      (overlay === null || overlay?.vni === mine.vni)
     )
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    const { store, keys, mirror, journal, identity } = this.#options
+    const mine = (): Remainder => ({
+      hostId: identity.hostId,
+      held: journal.subnets.values(),
+      spared: new Set(this.#spared.keys()),
+    })
+    if (decideRemovals(mirror.view(), mine(), keys, 1).operations.length === 0) return
+    while (await allocate(store, keys, (view) => decideRemovals(view, mine(), keys, BATCH))) {
+      // What is left is the next transaction's.
+    }
+    await mirror.refresh()
   }
 
   async #publishRecords(): Promise<void> {
     const { store, keys, mirror, journal, identity, facts, hostname, version } = this.#options
-    const members = membersOf(journal)
+    const members = membersOf(journal).filter(({ held }) => !this.#lost.has(held.subnet))
     const wanted = wantedRecords({
       keys,
       identity,
@@ -187,14 +238,11 @@ export class Publisher {
       hostLease: await this.#hostLease.current(),
       recordLease: await this.#recordLease.current(),
     })
-    const own = new Set(members.map(({ held }) => held.subnet))
-    const changes = recordChanges(mirror.entries(), wanted, (key) => {
-      const parsed = keys.parse(key)
-      return parsed?.kind === 'endpoint' && own.has(formatCidr(parsed.subnet))
-    })
+    const isMine = ownEndpointKeys(members, keys)
+    const changes = recordChanges(mirror.entries(), wanted, isMine)
     for (let at = 0; at < changes.length; at += BATCH) {
       const batch = changes.slice(at, at + BATCH)
-      const { succeeded } = await store.commit(
+      const { succeeded, revision } = await store.commit(
         batch.map(({ compare }) => compare),
         batch.map(({ operation }) => operation),
       )
@@ -204,8 +252,8 @@ export class Publisher {
         this.#refuseClone()
         throw new OverlayError('conflict', "this host's records changed while they were written")
       }
+      await mirror.reach(revision)
     }
-    if (changes.length > 0) await mirror.refresh()
     if (!this.#confirmed) await identity.confirm()
     this.#confirmed = true
   }

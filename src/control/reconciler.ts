@@ -9,7 +9,7 @@ import type { ClusterView } from '../store/cluster-view.ts'
 import { CoalescedTask } from './coalesced-task.ts'
 import { desiredHostState } from './desired-host-state.ts'
 import { desiredTables } from './desired-tables.ts'
-import type { HostFacts } from './host-facts.ts'
+import { allHazards, type HostFacts } from './host-facts.ts'
 import type { HostIdentity } from './host-identity.ts'
 import type { Journal } from './journal.ts'
 import { membersOf } from './members.ts'
@@ -24,9 +24,22 @@ export interface ReconcilerOptions {
   /** False until the map was read, from the store or from the file: an empty map is not the truth. */
   readonly hasMap: () => boolean
   readonly facts: () => HostFacts
-  /** Attaches a forwarder to the TUN; its sockets bind to that address. */
-  readonly startDatapath: (bindIp: Ipv4) => Promise<Datapath>
+  /** Attaches a forwarder to the TUN; its sockets bind there. */
+  readonly startDatapath: (underlay: Underlay) => Promise<Datapath>
+  /** The VXLAN port. */
+  readonly port: () => number
   readonly log: Log
+}
+
+/** Where the forwarder's sockets are. */
+interface Underlay {
+  readonly bindIp: Ipv4
+  readonly port: number
+}
+
+interface Forwarder extends Underlay {
+  readonly running: Datapath
+  isDead: boolean
 }
 
 /**
@@ -37,8 +50,13 @@ export class Reconciler {
   readonly #options: ReconcilerOptions
   readonly #task: CoalescedTask
   readonly #sandboxes: SandboxRoutes
-  #datapath: { readonly running: Datapath; readonly bindIp: Ipv4 } | null = null
+  readonly #sandboxTask: CoalescedTask
+  readonly #firstRun = Promise.withResolvers<void>()
+  #datapath: Forwarder | null = null
   #applied: string | null = null
+  /** Counts what suspectDrift() was told, so that nothing told during a run is lost. */
+  #suspicions = 0
+  #stopped = false
   #programmed: string | null = null
   #failure: string | null = null
   #isWaiting = false
@@ -48,6 +66,7 @@ export class Reconciler {
     this.#options = options
     this.#sandboxes = new SandboxRoutes(options.log)
     this.#task = new CoalescedTask(() => this.#reconcile())
+    this.#sandboxTask = new CoalescedTask(() => this.#syncSandboxes())
   }
 
   get datapath(): Datapath | null {
@@ -59,9 +78,24 @@ export class Reconciler {
     return this.#failure
   }
 
-  /** Whether a joined container has yet to appear, so that another look is wanted soon. */
+  /** Whether the last run failed or the forwarder has died since, so that another run is wanted soon. */
+  get isBehind(): boolean {
+    return this.#failure !== null || (this.#datapath?.isDead ?? false)
+  }
+
+  /** Whether a joined container has yet to appear, so that another look at the containers is wanted soon. */
   get isWaiting(): boolean {
     return this.#isWaiting
+  }
+
+  /** Settles when the machine was what it should be once since the start. */
+  get firstRun(): Promise<void> {
+    return this.#firstRun.promise
+  }
+
+  /** Looks at the routes inside the containers; also done in the background after each run. */
+  lookIntoSandboxes(): Promise<void> {
+    return this.#sandboxTask.run()
   }
 
   /** Settles when the machine is what the journal said at the call. @throws OverlayError */
@@ -71,6 +105,7 @@ export class Reconciler {
 
   /** Somebody else may have changed the machine: the next run looks at all of it. */
   suspectDrift(): void {
+    this.#suspicions++
     this.#applied = null
   }
 
@@ -83,8 +118,16 @@ export class Reconciler {
     }
   }
 
-  /** Ends the forwarder. Links and routes stay, so a restarted plugin finds its containers connected. */
+  /** Ends the forwarder for good. Links and routes stay, so a restarted plugin finds its containers connected. */
   async stop(): Promise<void> {
+    this.#stopped = true
+    // Runs under way may be about to start one.
+    await this.attempt()
+    await this.#sandboxTask.run()
+    await this.#endForwarder()
+  }
+
+  async #endForwarder(): Promise<void> {
     const datapath = this.#datapath
     this.#datapath = null
     await datapath?.running.stop()
@@ -107,29 +150,46 @@ export class Reconciler {
   }
 
   async #makeTrue(): Promise<void> {
-    if (!this.#options.hasMap()) return
+    if (this.#stopped || !this.#options.hasMap()) return
     const want = this.#desired()
-    if (this.#isMisplaced(want)) await this.stop()
+    if (this.#isMisplaced(want)) await this.#endForwarder()
     const text = stateText(want)
     if (text !== this.#applied) {
+      const suspicions = this.#suspicions
       this.#applied = null
       // Asked again after the host was looked at: a cable plugged in meanwhile is then expected.
       const changes = await applyHostState(() => this.#desired(), {
         onSkipped: (sentence) => this.#tellOnce(sentence),
       })
-      this.#applied = text
+      this.#applied = suspicions === this.#suspicions ? text : null
       for (const { command } of changes) this.#options.log.debug({ command }, 'host changed')
     }
     await this.#forward(want)
-    const { journal, view, identity } = this.#options
-    const members = membersOf(journal)
-    this.#isWaiting = await this.#sandboxes.sync(journal, members, view(), identity.hostId)
+    this.#firstRun.resolve()
+    // A thousand containers take their time, which no caller should wait for.
+    void this.#sandboxTask.run()
+  }
+
+  async #syncSandboxes(): Promise<void> {
+    const { journal, view, identity, log } = this.#options
+    try {
+      this.#isWaiting = await this.#sandboxes.sync({
+        journal,
+        members: membersOf(journal),
+        view: view(),
+        hostId: identity.hostId,
+        isOver: () => this.#stopped,
+      })
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'cannot look after the routes inside containers')
+    }
   }
 
   #desired(): HostState {
     const { journal, identity, view, facts } = this.#options
-    const { overlayMtu, hazards } = facts()
+    const { overlayMtu } = facts()
     const map = view()
+    const hazards = allHazards(facts(), map, [])
     return desiredHostState({
       hostId: identity.hostId,
       members: membersOf(journal),
@@ -139,28 +199,30 @@ export class Reconciler {
     })
   }
 
-  /** A forwarder that nobody needs, or whose sockets are bound to an address that has changed. */
+  /** A forwarder that nobody needs, that has died, or whose address or port has changed. */
   #isMisplaced(want: HostState): boolean {
     if (!this.#datapath) return false
-    return want.tun === null || this.#datapath.bindIp !== this.#options.facts().ip
+    const { isDead, bindIp, port } = this.#datapath
+    const { facts, port: wanted } = this.#options
+    return want.tun === null || isDead || bindIp !== facts().ip || port !== wanted()
   }
 
   async #forward(want: HostState): Promise<void> {
     if (want.tun === null) return
-    const { facts, startDatapath, log } = this.#options
+    const { facts, port, startDatapath, log } = this.#options
     if (!this.#datapath) {
-      const bindIp = facts().ip
-      const running = await startDatapath(bindIp)
-      this.#datapath = { running, bindIp }
+      const underlay = { bindIp: facts().ip, port: port() }
+      const forwarder = { ...underlay, running: await startDatapath(underlay), isDead: false }
+      this.#datapath = forwarder
       this.#programmed = null
-      running.failed.catch((error: unknown) => {
-        if (this.#datapath?.running !== running) return
+      forwarder.running.failed.catch((error: unknown) => {
+        // Replaced by the caller's timer, so that one that dies at once does not keep the host busy.
+        forwarder.isDead = true
+        if (this.#datapath !== forwarder) return
         log.error(
           { reason: messageOf(error) },
-          `the forwarder of ${TUN_NAME} died; starting another`,
+          `the forwarder of ${TUN_NAME} died; another is started`,
         )
-        this.#datapath = null
-        void this.attempt()
       })
     }
     const tables = this.#tables()

@@ -10,6 +10,15 @@ import { staticRoutes, type Member } from './members.ts'
 /** How long after Join libnetwork may still be setting routes itself. */
 const SETTLE_MS = 30_000
 
+export interface SandboxSync {
+  readonly journal: Journal
+  readonly members: readonly Member[]
+  readonly view: ClusterView
+  readonly hostId: string
+  /** Asked between two containers: the plugin stops. */
+  readonly isOver: () => boolean
+}
+
 /**
  * Keeps the static routes inside running containers in step with the map. A sandbox is looked at when
  * it appears, which on Docker 20.10 to 27 is after Join, and again whenever what it should have
@@ -17,32 +26,40 @@ const SETTLE_MS = 30_000
  */
 export class SandboxRoutes {
   readonly #log: Log
-  /** Endpoint to the routes it was last brought to. */
+  /** Endpoint to the sandbox and the routes it was last brought to. */
   readonly #synced = new Map<string, string>()
+  /** Endpoint to what went wrong with it last, so that it is said once. */
+  readonly #failures = new Map<string, string>()
 
   constructor(log: Log) {
     this.#log = log
   }
 
-  /** @returns whether a joined sandbox has not appeared yet, so that another look is wanted soon */
-  async sync(
-    journal: Journal,
-    members: readonly Member[],
-    view: ClusterView,
-    hostId: string,
-  ): Promise<boolean> {
-    const live = new Set(journal.endpoints.values().map(({ id }) => id))
-    for (const id of this.#synced.keys()) if (!live.has(id)) this.#synced.delete(id)
+  /** @returns whether a sandbox joined of late has not appeared yet, so that another look is wanted soon */
+  async sync({ journal, members, view, hostId, isOver }: SandboxSync): Promise<boolean> {
+    this.#forgetGone(journal)
     let awaited = false
     for (const member of members) {
       if (member.held.pool !== null) continue
       const wanted = staticRoutes(member, members, view, hostId)
+      const text = wanted.join(' ')
       for (const endpoint of member.endpoints) {
+        if (isOver()) return false
+        const state = `${endpoint.sandbox} ${text}`
         if (endpoint.sandbox === null) this.#synced.delete(endpoint.id)
-        else if (!(await this.#syncOne(journal, endpoint, member, wanted))) awaited = true
+        else if (this.#synced.get(endpoint.id) === state) continue
+        else if (await this.#syncOne(journal, endpoint, member, wanted)) {
+          this.#synced.set(endpoint.id, state)
+        } else awaited ||= isYoung(endpoint)
       }
     }
     return awaited
+  }
+
+  #forgetGone(journal: Journal): void {
+    for (const known of [this.#synced, this.#failures]) {
+      for (const id of known.keys()) if (!journal.endpoints.get(id)) known.delete(id)
+    }
   }
 
   async #syncOne(
@@ -51,31 +68,35 @@ export class SandboxRoutes {
     member: Member,
     wanted: readonly string[],
   ): Promise<boolean> {
-    const text = wanted.join(' ')
-    if (this.#synced.get(endpoint.id) === text) return true
     try {
       const joined = endpoint.joinedRoutes.map(parseCidr)
-      const isYoung = Date.now() - endpoint.joinedAt < SETTLE_MS && !this.#synced.has(endpoint.id)
+      const isNew = isYoung(endpoint) && !this.#synced.has(endpoint.id)
       const result = await syncSandboxRoutes({
         netns: endpoint.sandbox!,
         gateway: parseIpv4(member.held.gateway),
         wanted: wanted.map(parseCidr),
         known: joined,
-        after: isYoung ? joined : [],
+        after: isNew ? joined : [],
       })
       if (result === 'gone' || result === 'unsettled') return false
       await journal.endpoints.update(endpoint.id, (record) => ({
         ...record,
         joinedRoutes: [...wanted],
       }))
-      this.#synced.set(endpoint.id, text)
+      this.#failures.delete(endpoint.id)
       return true
     } catch (error) {
-      this.#log.warn(
-        { endpoint: endpoint.id, reason: messageOf(error) },
-        'cannot bring the routes of a container up to date',
-      )
+      const reason = messageOf(error)
+      if (this.#failures.get(endpoint.id) !== reason) {
+        this.#log.warn(
+          { endpoint: endpoint.id, reason },
+          'cannot bring the routes of a container up to date',
+        )
+      }
+      this.#failures.set(endpoint.id, reason)
       return false
     }
   }
 }
+
+const isYoung = ({ joinedAt }: Endpoint): boolean => Date.now() - joinedAt < SETTLE_MS

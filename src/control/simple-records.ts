@@ -55,6 +55,21 @@ export function wantedRecords(input: WantedRecordsInput): WantedRecord[] {
   ]
 }
 
+/** Tells the keys of endpoints in this host's own subnets, which nobody else writes. */
+export function ownEndpointKeys(
+  members: readonly Member[],
+  keys: Keyspace,
+): (key: string) => boolean {
+  const folderOf = (key: string): string => key.slice(0, key.lastIndexOf('/'))
+  const folders = new Set(
+    members.map(({ held }) => {
+      const subnet = parseCidr(held.subnet)
+      return folderOf(keys.endpoint(subnet, subnet.base))
+    }),
+  )
+  return (key) => folders.has(folderOf(key))
+}
+
 /** One record's write or removal, safe against a change since it was read. */
 export interface GuardedWrite {
   readonly compare: Compare

@@ -25,10 +25,11 @@ export function steeringPrefixes(view: ClusterView, hostId: string, hazards: Haz
   const bridges = [...view.privatePrefixes]
     .filter(([owner]) => owner !== hostId)
     .flatMap(([, prefixes]) => prefixes)
-  const wanted = [...plain, ...holders, ...bridges].filter((prefix) => isHarmless(prefix, hazards))
-  return wanted
+  // Every host has the same few bridges, so what is equal goes before anything is compared.
+  return [...plain, ...holders, ...bridges]
     .sort(compareCidr)
-    .filter((prefix, at) => at === 0 || !sameCidr(prefix, wanted[at - 1]!))
+    .filter((prefix, at, all) => at === 0 || !sameCidr(prefix, all[at - 1]!))
+    .filter((prefix) => isHarmless(prefix, hazards))
 }
 
 /** The cluster's own network is not Docker's to choose from; its subnets need no steering. */

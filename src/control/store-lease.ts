@@ -21,11 +21,18 @@ export class StoreLease {
   /** @throws OverlayError store_unavailable */
   async current(): Promise<string> {
     if (this.#current && !this.isDue) return this.#current.id
+    // Counted from before the question: the answer may come late.
+    const asked = performance.now()
     const id = await this.#store.grant(this.#seconds)
     // Up to a tenth early, so that hosts started together do not renew together.
     const half = (this.#seconds * 1000) / 2
-    this.#current = { id, renewAt: performance.now() + half * (1 - Math.random() / 10) }
+    this.#current = { id, renewAt: asked + half * (1 - Math.random() / 10) }
     return id
+  }
+
+  /** The store does not know it any more: the next `current()` is a new one. */
+  forget(): void {
+    this.#current = null
   }
 
   /** Lets the keys go at once. */

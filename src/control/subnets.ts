@@ -3,17 +3,21 @@ import { AddressPool } from '../ipam/address-pool.ts'
 import { routeClash } from '../ipam/route-clash.ts'
 import type { Log } from '../log.ts'
 import { onLinkRoutes } from '../linux/on-link-routes.ts'
-import { formatCidr, type Cidr } from '../net/cidr.ts'
+import { formatCidr } from '../net/cidr.ts'
 import { formatIpv4 } from '../net/ipv4.ts'
 import { allocate } from '../store/allocate.ts'
+import type { ClusterView } from '../store/cluster-view.ts'
+import { addressInside } from '../store/hazards.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
 import type { Store } from '../store/store.ts'
-import { decideNaming } from './decide-naming.ts'
-import { decideSubnet, type GrantedSubnet } from './decide-subnet.ts'
+import { decideNaming, type NamedOverlay } from './decide-naming.ts'
+import { decideSubnet, type Claimant, type GrantedSubnet } from './decide-subnet.ts'
 import type { HostFacts } from './host-facts.ts'
 import type { HeldSubnet, Journal } from './journal.ts'
+import { settlesWithin, STORE_PATIENCE_MS, withPatience } from './patience.ts'
 import type { Publisher } from './publisher.ts'
+import type { Publisher as By } from './subnet-value.ts'
 import type { SubnetWish } from './subnet-wish.ts'
 
 /** How long a leased subnet waits for its network before it is given back. */
@@ -27,6 +31,8 @@ export interface SubnetsOptions {
   readonly publisher: Publisher
   readonly poolLength: number
   readonly facts: () => HostFacts
+  /** Adds to a view what the store has only just forgotten (WipeGuard). */
+  readonly complete: (view: ClusterView) => ClusterView
   readonly log: Log
 }
 
@@ -46,31 +52,31 @@ export class Subnets {
    * @throws OverlayError conflict, exhausted, bad_input, store_unavailable
    */
   async lease(wish: SubnetWish, gateway: string | null): Promise<HeldSubnet> {
-    const { store, keys, mirror, journal, publisher, poolLength, facts } = this.#options
-    const by = await publisher.by()
-    const prefixes = {
-      routes: (await onLinkRoutes()).map(({ prefix, dev }) => ({
-        to: prefix,
-        dev: dev ?? 'nowhere',
-      })),
-      nameservers: facts().nameservers,
+    const work = this.#lease(wish, gateway)
+    try {
+      return await withPatience(work)
+    } catch (error) {
+      // What is granted after the caller has given up is nobody's; failing that, reclaim() takes it.
+      void work.then((held) => this.giveBackUnused(held.subnet)).catch(() => undefined)
+      throw error
     }
-    const claimant = {
-      ...by,
-      poolLength,
-      clash: (candidate: Cidr) => routeClash(candidate, prefixes),
-      random: Math.random,
-    }
-    let granted: GrantedSubnet | undefined
+  }
+
+  async #lease(wish: SubnetWish, gateway: string | null): Promise<HeldSubnet> {
+    const { store, keys, mirror, journal, publisher, complete } = this.#options
+    const onThisHost = await this.#unusable()
     const forget: (() => void)[] = []
     try {
-      granted = await allocate(store, keys, (view) => {
-        const decision = decideSubnet(view, wish, claimant, keys)
-        // From the moment it can be in the store it must not be taken for a leftover.
-        forget.push(publisher.spare(formatCidr(decision.result.subnet)))
-        return decision
-      })
-      await mirror.refresh()
+      const granted = await publisher.writing((by) =>
+        allocate(store, keys, (view) => {
+          const decision = decideSubnet(complete(view), wish, { ...by, ...onThisHost }, keys)
+          // From the moment it can be in the store it must not be taken for a leftover.
+          forget.push(publisher.spare(formatCidr(decision.result.subnet)))
+          return decision
+        }),
+      )
+      // The watch brings it too.
+      await mirror.refresh().catch(() => undefined)
       const held = heldSubnet(granted, gateway)
       await journal.subnets.put(held.subnet, held)
       return held
@@ -79,29 +85,51 @@ export class Subnets {
     }
   }
 
+  /** What cannot be chosen because of this host's own network. */
+  async #unusable(): Promise<Omit<Claimant, keyof By>> {
+    const { poolLength, facts } = this.#options
+    const { nameservers, hazards } = facts()
+    const routes = (await onLinkRoutes()).map(({ prefix, dev }) => ({
+      to: prefix,
+      dev: dev ?? 'nowhere',
+    }))
+    return {
+      poolLength,
+      clash: (candidate) => routeClash(candidate, { routes, nameservers }),
+      hazard: (candidate) => addressInside(candidate, hazards),
+      random: Math.random,
+    }
+  }
+
   /**
    * Gives a subnet back. The journal forgets it first, so that it is never used again; the store
    * follows now if it can, else as soon as etcd is back.
    */
-  async giveBack(subnet: string): Promise<void> {
+  giveBack(subnet: string): Promise<boolean> {
+    return this.#giveBack(subnet, () => true)
+  }
+
+  /** The same unless a network lives in the subnet by now. @returns whether it was given back */
+  giveBackUnused(subnet: string): Promise<boolean> {
+    const { networks } = this.#options.journal
+    return this.#giveBack(subnet, () => !networks.values().some((each) => each.subnet === subnet))
+  }
+
+  async #giveBack(subnet: string, only: () => boolean): Promise<boolean> {
     const { journal, publisher } = this.#options
-    await journal.subnets.delete(subnet)
+    if (!(await journal.subnets.delete(subnet, only))) return false
     this.#refusals.delete(subnet)
-    await publisher.attempt()
+    await settlesWithin(publisher.attempt(), STORE_PATIENCE_MS)
+    return true
   }
 
   /** Puts a held subnet into the overlay that its network's name says. */
   async name(subnet: string, name: string): Promise<void> {
-    const { store, keys, mirror, journal, publisher, log } = this.#options
+    const { journal, log } = this.#options
     const held = journal.subnets.get(subnet)
     if (!held || held.overlay !== null) return
     try {
-      const by = await publisher.by()
-      const overlay = await allocate(store, keys, (view) => {
-        if (!view.config) throw new OverlayError('store_unavailable', 'etcd holds no config yet')
-        return decideNaming(view, held, name, by, keys)
-      })
-      await mirror.refresh()
+      const overlay = await withPatience(this.#name(held, name))
       await journal.subnets.update(subnet, (mine) => ({
         ...mine,
         overlay: overlay.name,
@@ -121,6 +149,16 @@ export class Subnets {
     }
   }
 
+  async #name(held: HeldSubnet, name: string): Promise<NamedOverlay> {
+    const { store, keys, mirror, publisher, complete } = this.#options
+    const overlay = await publisher.writing((by) =>
+      allocate(store, keys, (view) => decideNaming(complete(view), held, name, by, keys)),
+    )
+    // The watch brings it too.
+    await mirror.refresh().catch(() => undefined)
+    return overlay
+  }
+
   /** Why the subnet is in no overlay; null while nothing stands in the way. */
   refusal(subnet: string): OverlayError | null {
     return this.#refusals.get(subnet) ?? null
@@ -129,10 +167,9 @@ export class Subnets {
   /** Gives back what was leased for a network that never came. */
   async reclaim(now: number): Promise<void> {
     const { journal, log } = this.#options
-    for (const held of journal.subnets.values()) {
-      if (held.networkId !== null || now - held.since < UNBOUND_MS) continue
-      log.warn({ subnet: held.subnet }, 'no network came for a leased subnet; it is given back')
-      await this.giveBack(held.subnet)
+    for (const { subnet, since } of journal.subnets.values()) {
+      if (now - since < UNBOUND_MS || !(await this.giveBackUnused(subnet))) continue
+      log.warn({ subnet }, 'no network came for a leased subnet; it is given back')
     }
   }
 }
@@ -151,7 +188,6 @@ function heldSubnet(granted: GrantedSubnet, gateway: string | null): HeldSubnet 
     vni,
     gateway: gateway ?? formatIpv4(first),
     networkId: null,
-    poolReleased: false,
     since: now,
     addresses: kind === 'docker' ? null : addresses.toRecord(),
   }

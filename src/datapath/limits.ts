@@ -21,3 +21,22 @@ export const MAX_COALESCED = 65_000
 
 /** Ours: flows whose segments are being put together at one time. */
 export const OPEN_RUNS = 16
+
+/** VXLAN and inner Ethernet header in front of each packet of a batch. */
+const FRAME_HEADERS = 8 + 14
+
+/** IPv4 and TCP header with timestamps, what nearly every segment of bulk TCP has. */
+const TCP_HEADERS = 20 + 20 + 12
+
+/**
+ * The super-packet size (IFLA_GSO_MAX_SIZE) with which a TCP sender's packets fill one UDP_SEGMENT
+ * send each. With the kernel's 65,536 the last two segments would need a send of their own. Half a
+ * segment is added, since TCP first takes room for headers off (MAX_TCP_HEADER, up to 320 bytes) and
+ * then counts whole segments.
+ * @param mtu of the sender's link, in bytes
+ */
+export function gsoMaxSize(mtu: number): number {
+  const segment = mtu - TCP_HEADERS
+  const count = Math.min(MAX_SEGMENTS, Math.floor(MAX_DATAGRAM / (mtu + FRAME_HEADERS)))
+  return TCP_HEADERS + count * segment + Math.floor(segment / 2)
+}

@@ -13,6 +13,8 @@ export interface VethPair {
   readonly container: string
   readonly bridge: string
   readonly mtu: number
+  /** Largest super-packet that a TCP sender on either end builds, in bytes. */
+  readonly gsoMaxSize: number
   /** Of the container's end. */
   readonly mac: Mac
 }
@@ -28,11 +30,11 @@ export async function addVeth(
   options: RunOptions & { readonly procSys?: string } = {},
 ): Promise<void> {
   const { host, container, bridge, mac } = pair
-  const mtu = String(pair.mtu)
+  const sizes = ['mtu', String(pair.mtu), 'gso_max_size', String(pair.gsoMaxSize)]
   // prettier-ignore
   const args = [
-    'link', 'add', 'name', host, 'mtu', mtu, 'master', bridge, 'up',
-    'type', 'veth', 'peer', 'name', container, 'mtu', mtu, 'address', mac,
+    'link', 'add', 'name', host, ...sizes, 'master', bridge, 'up',
+    'type', 'veth', 'peer', 'name', container, ...sizes, 'address', mac,
   ]
   const { code, stderr } = await run('ip', args, { ...options, accept: [1, 2] })
   if (code === 0) return keepQuiet(host, options.procSys)

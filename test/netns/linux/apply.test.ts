@@ -64,6 +64,7 @@ test('the empty state leaves the text of the host as it was before', async () =>
     host: 'ov-hleft',
     container: 'ov-cleft',
     bridge: 'ov-b1',
+    gsoMaxSize: 62_263,
     mtu: 1450,
     mac: '02:42:0a:21:05:02',
   })
@@ -141,7 +142,14 @@ test('a port that left its bridge is put back, one that nobody claims goes', asy
   const want = { ...ONE_NETWORK, ports: [port] }
   await applyHostState(want)
   const mac = '02:42:0a:21:05:02'
-  await addVeth({ host: 'ov-h1', container: 'ov-c1', bridge: 'ov-b1', mtu: 1450, mac })
+  await addVeth({
+    host: 'ov-h1',
+    container: 'ov-c1',
+    bridge: 'ov-b1',
+    mtu: 1450,
+    gsoMaxSize: 62_263,
+    mac,
+  })
   assert.deepEqual(await apply(want), [])
   await repairs(want, 'ip link set ov-h1 nomaster', [/^ip link set dev ov-h1 master ov-b1$/])
   assert.deepEqual(await apply(ONE_NETWORK), ['ip link del ov-h1'])

@@ -25,7 +25,8 @@ export class Container implements AsyncDisposable {
     const netns = await Netns.create('c')
     const port = { name: hostVethName(id), bridge, mtu: 1450 }
     const container = containerVethName(id)
-    await addVeth({ host: port.name, container, bridge, mtu: 1450, mac: macOfIpv4(parseIpv4(ip)) })
+    const mac = macOfIpv4(parseIpv4(ip))
+    await addVeth({ host: port.name, container, bridge, mtu: 1450, gsoMaxSize: 62_263, mac })
     await sh(`ip link set ${container} netns ${netns.name} name eth0`)
     await netns.run('ip', 'address', 'add', address, 'dev', 'eth0')
     await netns.run('ip', 'link', 'set', 'eth0', 'up')

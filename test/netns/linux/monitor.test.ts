@@ -86,7 +86,14 @@ test('the coming and going of containers is not told', async () => {
   await quiet()
   const before = told
   const mac = '02:42:0a:21:05:02'
-  await addVeth({ host: 'ov-h1', container: 'ov-c1', bridge: 'ov-b1', mtu: 1450, mac })
+  await addVeth({
+    host: 'ov-h1',
+    container: 'ov-c1',
+    bridge: 'ov-b1',
+    mtu: 1450,
+    gsoMaxSize: 62_263,
+    mac,
+  })
   await sh('ip link set ov-c1 up')
   await removeLink('ov-h1')
   await sh('ip link add name vethabc type veth peer name vethdef; ip link del vethabc')

@@ -13,6 +13,7 @@ const PAIR = {
   container: containerVethName(ID),
   bridge: bridgeName(ID),
   mtu: 1400,
+  gsoMaxSize: 60_000,
   mac: '02:42:0a:21:05:02',
 }
 
@@ -34,6 +35,9 @@ test('a pair is made by one program: names, MTU, MAC, bridge, host end up', asyn
   const container = await describeLink(PAIR.container)
   assert(container && !container.flags.includes('UP'))
   assert.deepEqual([container.address, container.mtu], [PAIR.mac, 1400])
+  for (const name of [PAIR.host, PAIR.container]) {
+    assert.match(await sh(`ip -details link show ${name}`), /gso_max_size 60000/)
+  }
 })
 
 test('the same pair again is success, also when its end is in a container', async () => {

@@ -1,0 +1,39 @@
+import type { DockerHost } from '../../../lab/docker-host.ts'
+import type { CounterName } from '../../../src/datapath/counters.ts'
+
+export type CounterValues = Readonly<Record<CounterName, number>>
+
+/** What a host's admin listener tells under /v1/state, as far as tests ask. */
+export interface PluginState {
+  readonly host: { readonly vtepMac: string; readonly overlayMtu: number }
+  readonly subnets: readonly {
+    readonly subnet: string
+    readonly host: string
+    readonly overlay: string | null
+    readonly vni: number
+    readonly isOurs: boolean
+  }[]
+  readonly counters: CounterValues | null
+}
+
+export async function pluginState(host: DockerHost): Promise<PluginState> {
+  return JSON.parse(await host.admin('/v1/state')) as PluginState
+}
+
+/** @throws when no forwarder runs */
+export async function countersOf(host: DockerHost): Promise<CounterValues> {
+  const { counters } = await pluginState(host)
+  if (counters === null) throw new Error(`no forwarder runs on host ${host.name}`)
+  return counters
+}
+
+/** The counters that changed, by how much. */
+export function difference(
+  before: CounterValues,
+  after: CounterValues,
+): Partial<Record<CounterName, number>> {
+  const names = Object.keys(after) as CounterName[]
+  return Object.fromEntries(
+    names.map((name) => [name, after[name] - before[name]] as const).filter(([, by]) => by !== 0),
+  )
+}

@@ -1,3 +1,4 @@
+import { gsoMaxSize } from '../datapath/limits.ts'
 import { OverlayError } from '../errors.ts'
 import { bridgeName, containerVethName, hostVethName } from '../linux/host-state.ts'
 import { isNamespaceFile } from '../linux/namespace-file.ts'
@@ -179,11 +180,13 @@ export class Endpoints {
   }
 
   async #plugIn(endpoint: Endpoint, member: Member): Promise<void> {
+    const mtu = mtuOf(member, this.#options.facts().overlayMtu)
     await addVeth({
       host: hostVethName(endpoint.id),
       container: containerVethName(endpoint.id),
       bridge: bridgeName(endpoint.networkId),
-      mtu: mtuOf(member, this.#options.facts().overlayMtu),
+      mtu,
+      gsoMaxSize: gsoMaxSize(mtu),
       mac: endpoint.mac,
     })
   }

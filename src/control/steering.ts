@@ -9,6 +9,7 @@ import {
 } from '../net/cidr.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { Hazards } from '../store/hazards.ts'
+import { poolOver } from './taken.ts'
 
 /**
  * The prefixes that Docker's own IPAM on this host must not choose for a plain network: those that
@@ -20,8 +21,10 @@ export function steeringPrefixes(view: ClusterView, hostId: string, hazards: Haz
     .filter((lease) => lease.kind === 'docker' && lease.hostId !== hostId)
     .map((lease) => lease.subnet)
   const holders = [...view.holders]
-    .filter(([text, holder]) => holder !== hostId && !inNetwork(view, parseCidr(text)))
+    .filter(([, holder]) => holder !== hostId)
     .map(([text]) => parseCidr(text))
+    // A pool has one route into the tunnel, which a route to a part of it would cut.
+    .filter((subnet) => !inNetwork(view, subnet) && poolOver(view, subnet) === null)
   const bridges = [...view.privatePrefixes]
     .filter(([owner]) => owner !== hostId)
     .flatMap(([, prefixes]) => prefixes)

@@ -1,47 +1,27 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { pino } from 'pino'
-import type { IpamDriver, NetworkDriver } from '../../plugin/drivers.ts'
-import { createPluginApp } from '../../plugin/plugin-app.ts'
-import { listen } from '../../plugin/server.ts'
 import { playConversation } from '../support/libnetwork-conversation.ts'
-import { scriptedIpamDriver, scriptedNetworkDriver } from '../support/scripted-drivers.ts'
+import { startScriptedPlugin, type ScriptedPluginOptions } from '../support/scripted-plugin.ts'
 import { CONVERSATIONS, protocolDifferences } from './protocol-conversations.ts'
 
-interface Own {
-  readonly network?: Partial<NetworkDriver>
-  readonly ipam?: Partial<IpamDriver>
-}
-
-async function pluginWith(t: TestContext, { network, ipam }: Own = {}): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'ovt-protocol-'))
-  const app = createPluginApp({
-    network: scriptedNetworkDriver(network),
-    ipam: scriptedIpamDriver(ipam),
-    log: pino({ level: 'silent' }),
-  })
-  const server = await listen(app, join(folder, 'overlay-ts.sock'))
-  t.after(async () => {
-    await server.close()
-    await rm(folder, { recursive: true })
-  })
-  return server.socketPath
-}
-
-async function differenceOf(t: TestContext, name: string, own: Own): Promise<string> {
+async function differenceOf(
+  t: TestContext,
+  name: string,
+  own: ScriptedPluginOptions,
+): Promise<string> {
   const conversation = CONVERSATIONS.get(name)
   assert.ok(conversation)
-  const difference = await playConversation(conversation, await pluginWith(t, own))
+  const difference = await playConversation(
+    conversation,
+    (await startScriptedPlugin(t, own)).socketPath,
+  )
   assert.ok(difference !== null)
   return difference
 }
 
 test('a server whose drivers answer well holds every recorded conversation', async (t) => {
   assert.ok(CONVERSATIONS.size >= 11)
-  assert.deepEqual(await protocolDifferences(await pluginWith(t)), [])
+  assert.deepEqual(await protocolDifferences((await startScriptedPlugin(t)).socketPath), [])
 })
 
 test('the conversations are those of 20.10, 28 and 29, and hold every method but those of swarm', () => {
@@ -77,7 +57,7 @@ test('the conversations are those of 20.10, 28 and 29, and hold every method but
 
 test('networks are told by the name that their command gives', async (t) => {
   const told: string[] = []
-  await protocolDifferences(await pluginWith(t), (id, name) => {
+  await protocolDifferences((await startScriptedPlugin(t)).socketPath, (id, name) => {
     assert.match(id, /^[0-9a-f]{64}$/)
     told.push(name)
   })
@@ -85,7 +65,7 @@ test('networks are told by the name that their command gives', async (t) => {
 })
 
 test('a repeated address that was given already is a difference', async (t) => {
-  const repeat: Own['network'] = {
+  const repeat: ScriptedPluginOptions['network'] = {
     createEndpoint: async ({ Interface }) => ({
       Interface: { MacAddress: '02:42:0a:21:05:02', Address: Interface.Address },
     }),
@@ -98,7 +78,7 @@ test('a repeated address that was given already is a difference', async (t) => {
 })
 
 test('a missing field, a wrong kind, another value and an error are differences', async (t) => {
-  const cases: [Own, RegExp][] = [
+  const cases: [ScriptedPluginOptions, RegExp][] = [
     [
       { network: { createEndpoint: async () => ({}) } },
       /CreateEndpoint \(call 8\): Interface: wanted \{.*\}, found nothing$/,
@@ -127,7 +107,7 @@ test('a missing field, a wrong kind, another value and an error are differences'
 
 test('a second answer that differs from the first is a difference', async (t) => {
   let made = 0
-  const fickle: Own['network'] = {
+  const fickle: ScriptedPluginOptions['network'] = {
     createEndpoint: async () => ({ Interface: { MacAddress: `02:42:0a:21:05:0${(made += 1)}` } }),
   }
   assert.match(

@@ -1,60 +1,19 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
-import { pino } from 'pino'
-import type { IpamDriver, NetworkDriver } from '../../../plugin/drivers.ts'
+import { connect } from 'node:net'
+import { test } from 'node:test'
 import type {
   CreateEndpointRequest,
   CreateNetworkRequest,
 } from '../../../plugin/network-messages.ts'
-import { createPluginApp } from '../../../plugin/plugin-app.ts'
-import { listen } from '../../../plugin/server.ts'
 import { OverlayError } from '../../../src/errors.ts'
-import { scriptedIpamDriver, scriptedNetworkDriver } from '../../support/scripted-drivers.ts'
-import { UnixClient } from '../../support/unix-client.ts'
+import { startScriptedPlugin } from '../../support/scripted-plugin.ts'
 
 const NETWORK = 'aff2'.repeat(16)
 const ENDPOINT = '27c3'.repeat(16)
 
-interface Setup {
-  readonly network?: Partial<NetworkDriver>
-  readonly ipam?: Partial<IpamDriver>
-  readonly callDeadlineMs?: number
-  readonly drainMs?: number
-}
-
-async function socketFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'ovt-server-'))
-  t.after(() => rm(folder, { recursive: true }))
-  return join(folder, 'plugins', 'overlay-ts.sock')
-}
-
-async function plugin(t: TestContext, setup: Setup = {}) {
-  const socketPath = await socketFolder(t)
-  const lines: Record<string, unknown>[] = []
-  const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
-  const app = createPluginApp({
-    network: scriptedNetworkDriver(setup.network),
-    ipam: scriptedIpamDriver(setup.ipam),
-    log,
-    ...(setup.callDeadlineMs === undefined ? {} : { callDeadlineMs: setup.callDeadlineMs }),
-  })
-  const server = await listen(app, socketPath, setup.drainMs)
-  const client = new UnixClient(socketPath)
-  t.after(async () => {
-    client[Symbol.dispose]()
-    await server.close()
-  })
-  return { app, server, client, lines, socketPath }
-}
-
 test('activation names both drivers', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   const reply = await client.call('Plugin.Activate')
   assert.equal(reply.status, 200)
   assert.equal(reply.type, 'application/vnd.docker.plugins.v1.2+json')
@@ -62,7 +21,7 @@ test('activation names both drivers', async (t) => {
 })
 
 test('every method without arguments takes the empty body that dockerd sends', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   for (const method of [
     'Plugin.Activate',
     'NetworkDriver.GetCapabilities',
@@ -74,7 +33,7 @@ test('every method without arguments takes the empty body that dockerd sends', a
 })
 
 test('every method with arguments exists and answers a JSON object', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   const endpoint = { NetworkID: NETWORK, EndpointID: ENDPOINT }
   const requests: Record<string, object> = {
     'NetworkDriver.GwAllocCheck': { Options: {} },
@@ -111,7 +70,7 @@ test('every method with arguments exists and answers a JSON object', async (t) =
 
 test('nulls of Go become empty values and unknown keys pass', async (t) => {
   const seen: (CreateNetworkRequest | CreateEndpointRequest)[] = []
-  const { client } = await plugin(t, {
+  const { client } = await startScriptedPlugin(t, {
     network: {
       createNetwork: async (request) => void seen.push(request),
       createEndpoint: async (request) => (seen.push(request), {}),
@@ -162,7 +121,7 @@ test('nulls of Go become empty values and unknown keys pass', async (t) => {
 })
 
 test('a wrong type is refused with the method, the field and what was found', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   const cases: [method: string, body: unknown, sentence: string][] = [
     [
       'NetworkDriver.Join',
@@ -199,7 +158,7 @@ test('a wrong type is refused with the method, the field and what was found', as
 })
 
 test('a repeated call that lost its body is told so, and malformed JSON is shown', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   const empty = await client.call('NetworkDriver.CreateEndpoint')
   assert.equal(empty.status, 500)
   assert.match(
@@ -212,7 +171,7 @@ test('a repeated call that lost its body is told so, and malformed JSON is shown
 })
 
 test('an unknown method is a 404 in JSON', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   for (const reply of [
     await client.call('NetworkDriver.Teleport', {}),
     await client.call('NetworkDriver.Join/x', {}),
@@ -226,7 +185,7 @@ test('an unknown method is a 404 in JSON', async (t) => {
 })
 
 test('a body beyond the limit is refused and the next call works', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   const reply = await client.call('IpamDriver.RequestPool', { Pool: 'x'.repeat(5_000_000) })
   assert.equal(reply.status, 500)
   assert.match(String(reply.json['Err']), /^IpamDriver\.RequestPool could not be read: .*too large/)
@@ -234,14 +193,14 @@ test('a body beyond the limit is refused and the next call works', async (t) => 
 })
 
 test('any Host header will do', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   for (const host of ['', 'plugin.moby.localhost', 'evil.example']) {
     assert.equal((await client.call('Plugin.Activate', undefined, { host })).status, 200)
   }
 })
 
 test("a driver's refusal is a 500 with its sentence under both names, and is logged with its code", async (t) => {
-  const { client, lines } = await plugin(t, {
+  const { client, lines } = await startScriptedPlugin(t, {
     ipam: {
       requestPool: async () => {
         throw new OverlayError('not_found', 'no such pool')
@@ -264,7 +223,7 @@ test("a driver's refusal is a 500 with its sentence under both names, and is log
 })
 
 test('each call is one line of the debug log with its duration', async (t) => {
-  const { client, lines } = await plugin(t)
+  const { client, lines } = await startScriptedPlugin(t)
   await client.call('Plugin.Activate')
   assert.equal(lines.length, 1)
   assert.equal(lines[0]?.['level'], 20)
@@ -272,13 +231,13 @@ test('each call is one line of the debug log with its duration', async (t) => {
 })
 
 test('one connection serves many calls', async (t) => {
-  const { client } = await plugin(t)
+  const { client } = await startScriptedPlugin(t)
   for (let i = 0; i < 20; i += 1) await client.call('Plugin.Activate')
   assert.equal(client.connections, 1)
 })
 
 test('an idle connection is never closed by the server', async (t) => {
-  const { socketPath } = await plugin(t)
+  const { socketPath } = await startScriptedPlugin(t)
   const idle = connect(socketPath)
   t.after(() => idle.destroy())
   await once(idle, 'connect')
@@ -297,7 +256,7 @@ test('an idle connection is never closed by the server', async (t) => {
 test('calls run side by side', async (t) => {
   const bothRun = Promise.withResolvers<void>()
   let running = 0
-  const { client } = await plugin(t, {
+  const { client } = await startScriptedPlugin(t, {
     network: {
       leave: async () => {
         running += 1
@@ -319,7 +278,7 @@ test('calls run side by side', async (t) => {
 
 test('a call past its deadline fails with a sentence while its handler runs on', async (t) => {
   const finish = Promise.withResolvers<void>()
-  const { client, app, lines } = await plugin(t, {
+  const { client, app, lines } = await startScriptedPlugin(t, {
     network: { deleteNetwork: () => finish.promise },
     callDeadlineMs: 30,
   })
@@ -333,99 +292,4 @@ test('a call past its deadline fails with a sentence while its handler runs on',
   finish.resolve()
   await t.waitFor(() => assert.equal(app.inFlight(), 0))
   assert.ok(lines.some((line) => line['msg'] === 'call finished after its deadline'))
-})
-
-test('closing lets a running call finish, and takes the socket file away', async (t) => {
-  const started = Promise.withResolvers<void>()
-  const finish = Promise.withResolvers<void>()
-  const { client, server, socketPath } = await plugin(t, {
-    network: {
-      deleteNetwork: async () => {
-        started.resolve()
-        await finish.promise
-      },
-    },
-  })
-  const reply = client.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK })
-  await started.promise
-  const closed = server.close()
-  await assert.rejects(new UnixClient(socketPath).call('Plugin.Activate'))
-  finish.resolve()
-  assert.equal((await reply).status, 200)
-  await closed
-  assert.equal(existsSync(socketPath), false)
-})
-
-test('closing waits no longer than it says', async (t) => {
-  const never = Promise.withResolvers<void>()
-  const { client, server } = await plugin(t, {
-    network: { deleteNetwork: () => never.promise },
-    drainMs: 50,
-  })
-  const reply = client.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK })
-  const lost = assert.rejects(reply)
-  await t.waitFor(() => assert.equal(client.connections, 1))
-  await server.close()
-  await lost
-  never.resolve()
-})
-
-test('the socket is for its owner and group only', async (t) => {
-  const { socketPath } = await plugin(t)
-  assert.equal((await stat(socketPath)).mode & 0o777, 0o660)
-})
-
-test('the file of a dead plugin is replaced', async (t) => {
-  const { socketPath: living } = await plugin(t)
-  const dead = `${living}.dead`
-  // A bound socket that nobody listens on any more: what kill -9 leaves.
-  const { spawnSync } = await import('node:child_process')
-  const made = spawnSync('python3', [
-    '-c',
-    'import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])',
-    dead,
-  ])
-  assert.equal(made.status, 0, String(made.stderr))
-  const app = createPluginApp({
-    network: scriptedNetworkDriver(),
-    ipam: scriptedIpamDriver(),
-    log: pino({ level: 'silent' }),
-  })
-  await using _server = await listen(app, dead)
-  using client = new UnixClient(dead)
-  assert.equal((await client.call('Plugin.Activate')).status, 200)
-})
-
-test('a second plugin on the same socket is refused and the first goes on', async (t) => {
-  const { app, client, socketPath } = await plugin(t)
-  await assert.rejects(listen(app, socketPath), (error: unknown) => {
-    assert.ok(error instanceof OverlayError)
-    assert.equal(error.code, 'conflict')
-    assert.match(error.message, /^another process listens on .*overlay-ts\.sock/)
-    return true
-  })
-  assert.equal((await client.call('Plugin.Activate')).status, 200)
-})
-
-test('a listener that never answers still counts as alive', async (t) => {
-  const { app, socketPath } = await plugin(t)
-  const mute = createServer(() => {}).listen(`${socketPath}.mute`)
-  await once(mute, 'listening')
-  t.after(() => mute.close())
-  await assert.rejects(listen(app, `${socketPath}.mute`), { code: 'conflict' })
-})
-
-test('a file that is no socket is left alone', async (t) => {
-  const { app, socketPath } = await plugin(t)
-  const path = `${socketPath}.txt`
-  await writeFile(path, 'precious')
-  await assert.rejects(listen(app, path), /file of another kind/)
-  assert.equal(existsSync(path), true)
-})
-
-test('one app answers on two sockets', async (t) => {
-  const { app, socketPath } = await plugin(t)
-  await using _second = await listen(app, `${socketPath}.second`)
-  using client = new UnixClient(`${socketPath}.second`)
-  assert.equal((await client.call('Plugin.Activate')).status, 200)
 })

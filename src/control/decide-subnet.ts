@@ -239,16 +239,16 @@ function subnetOfPool(
   }
   const holder = holderOf(view, exact)
   const refusal = !containsCidr(pool, exact)
-    ? `is not inside the pool ${formatCidr(pool)}`
+    ? `it is not inside the pool ${formatCidr(pool)}`
     : exact.length > 30
-      ? 'is too small: a host needs a /30 or more'
+      ? 'it is too small: a host needs a /30 or more'
       : holder
-        ? `is held by ${holder}`
+        ? `it is held by ${holder}`
         : by.clash(exact)
   if (refusal) {
     throw new OverlayError(
       'conflict',
-      `--ip-range ${formatCidr(exact)} cannot be this host's subnet: it ${refusal}`,
+      `--ip-range ${formatCidr(exact)} cannot be this host's subnet: ${refusal}`,
     )
   }
   return exact

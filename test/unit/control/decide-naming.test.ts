@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { decideNaming } from '../../../src/control/decide-naming.ts'
+import { keyspace } from '../store/view-support.ts'
+import {
+  BY,
+  clusterOf,
+  held,
+  host,
+  lease,
+  ME,
+  OTHER,
+  overlay,
+  pooledLease,
+  writesOf,
+} from './control-support.ts'
+
+const UNNAMED = { overlay: null, vni: 0 } as const
+const plain = held('172.20.0.0/16', { ...UNNAMED, kind: 'docker' })
+const pooled = held('10.40.1.0/24', { ...UNNAMED, kind: 'pooled', pool: '10.40.0.0/16' })
+
+test('the first network of a name makes the overlay and joins it', () => {
+  const decision = decideNaming(clusterOf(), plain, 'web', BY, keyspace)
+  assert.deepEqual(decision.result, { name: 'web', vni: 4096 })
+  assert.deepEqual(writesOf(decision), [
+    'put overlays/web {"VNI":4096,"Pool":null,"SubnetLen":null}',
+    'put subnets/172.20.0.0-16 {"PublicIP":"172.18.10.96","PublicIPv6":null,"BackendType":"vxlan",' +
+      '"BackendData":{"VNI":4096,"VtepMAC":"02:11:22:33:44:55"},' +
+      `"HostID":"${ME}","Overlay":"web","Kind":"docker","Pool":null,"MTU":1450} lease 7`,
+  ])
+})
+
+test('a network of a name that exists joins its overlay', () => {
+  const view = clusterOf({ 'overlays/web': overlay(4321) })
+  const decision = decideNaming(view, plain, 'web', BY, keyspace)
+  assert.deepEqual(decision.result, { name: 'web', vni: 4321 })
+  assert.equal(decision.operations.length, 1)
+})
+
+test('the first name of a shared pool becomes that of its overlay, which owns the pool', () => {
+  const decision = decideNaming(clusterOf(), pooled, 'app', BY, keyspace)
+  assert.equal(
+    writesOf(decision)[0],
+    'put overlays/app {"VNI":4096,"Pool":"10.40.0.0/16","SubnetLen":24}',
+  )
+})
+
+test('the overlay that owns the pool is joined whatever the network is called here', () => {
+  const view = clusterOf({ 'overlays/app': overlay(4100, '10.40.0.0/16') })
+  const { result } = decideNaming(view, pooled, 'mine', BY, keyspace)
+  assert.deepEqual([result.name, result.vni], ['app', 4100])
+})
+
+test('a name that belongs to an overlay of another kind or pool is refused with the command that joins it', () => {
+  const view = clusterOf({
+    'overlays/pooled': overlay(4100, '10.50.0.0/16'),
+    'overlays/routed': overlay(4101),
+  })
+  assert.throws(() => decideNaming(view, plain, 'pooled', BY, keyspace), {
+    code: 'conflict',
+    message: /overlay pooled is pooled.*--ipam-driver overlay-ts --ipam-opt overlay=pooled pooled$/,
+  })
+  assert.throws(() => decideNaming(view, pooled, 'routed', BY, keyspace), {
+    code: 'conflict',
+    message: /overlay routed is routed.*-o overlay=routed routed$/,
+  })
+  assert.throws(() => decideNaming(view, pooled, 'pooled', BY, keyspace), {
+    code: 'conflict',
+    message: /has the pool 10\.50\.0\.0\/16/,
+  })
+})
+
+test('a subnet that another host has by now is not written over', () => {
+  for (const [text, value] of [
+    ['172.20.0.0-16', lease({ kind: 'docker' })],
+    ['172.20.7.0-24', lease({ kind: 'docker' })],
+  ] as const) {
+    const view = clusterOf({ [`subnets/${text}`]: value, [`hosts/${OTHER}`]: host('b', '1.2.3.4') })
+    assert.throws(() => decideNaming(view, plain, 'web', BY, keyspace), {
+      code: 'conflict',
+      message: /^the subnet 172\.20\.0\.0\/16 of this network belongs to host b by now/,
+    })
+  }
+  const ours = clusterOf({ 'subnets/10.40.1.0-24': pooledLease('10.40.0.0/16', { hostId: ME }) })
+  assert.equal(decideNaming(ours, pooled, 'web', BY, keyspace).result.name, 'web')
+})

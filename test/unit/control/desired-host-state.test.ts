@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { desiredHostState, mtuOf } from '../../../src/control/desired-host-state.ts'
+import { desiredTables } from '../../../src/control/desired-tables.ts'
+import type { Member } from '../../../src/control/members.ts'
+import type { ForwardingTables } from '../../../src/datapath/tables.ts'
+import { EMPTY_HOST_STATE, type HostState } from '../../../src/linux/host-state.ts'
+import { formatCidr, parseCidr } from '../../../src/net/cidr.ts'
+import { formatIpv4, parseIpv4 } from '../../../src/net/ipv4.ts'
+import type { ClusterView } from '../../../src/store/cluster-view.ts'
+import {
+  BY,
+  clusterOf,
+  held,
+  lease,
+  ME,
+  member,
+  overlay,
+  pooledLease,
+  THIRD,
+} from './control-support.ts'
+
+/** A line for each thing that the host's network stack should have. */
+function stateText(state: HostState): string[] {
+  const { tun, bridges, ports, routes, sysctls, allowed } = state
+  return [
+    tun
+      ? `tun ${tun.name} mtu ${tun.mtu} queue ${tun.queueLength} ${tun.addresses.join(' ')}`
+      : 'no tun',
+    ...bridges.map(
+      (each) =>
+        `bridge ${each.name} mac ${each.mac} mtu ${each.mtu} ${each.addresses.join(' ')}${each.proxyArp ? ' proxy-arp' : ''}`,
+    ),
+    ...ports.map((port) => `port ${port.name} of ${port.bridge} mtu ${port.mtu}`),
+    ...routes.map((route) =>
+      Object.entries(route)
+        .map(([word, value]) => `${word} ${value}`)
+        .join(' ')
+        .replace('type ', 'route '),
+    ),
+    ...[...sysctls].map(([path, value]) => `sysctl ${path}=${value}`),
+    ...allowed.map(
+      (flow) => `allow ${flow.fromLink} ${flow.fromPrefix} → ${flow.toLink} ${flow.toPrefix}`,
+    ),
+  ]
+}
+
+function tablesText({ vtepMac, local, remote }: ForwardingTables): string[] {
+  return [
+    `as ${vtepMac}`,
+    ...local.map(({ subnet, vni }) => `here ${formatCidr(subnet)} vni ${vni}`),
+    ...remote.map(
+      (each) =>
+        `there ${formatCidr(each.subnet)} vni ${each.vni} at ${formatIpv4(each.publicIp)} ${each.vtepMac} mtu ${each.mtu}`,
+    ),
+  ]
+}
+
+/** Compares all that a host is made to be with the text that was reviewed. */
+function matchesGolden(
+  t: TestContext,
+  name: string,
+  members: readonly Member[],
+  view: ClusterView,
+  steering: readonly string[] = [],
+): void {
+  const state = desiredHostState({
+    hostId: ME,
+    members,
+    view,
+    overlayMtu: 1450,
+    steering: steering.map(parseCidr),
+  })
+  const tables = desiredTables(members, view, ME, BY.vtepMac, 1450)
+  const text = [...stateText(state), '', ...tablesText(tables), ''].join('\n')
+  const file = new URL(`../../golden/control/${name}.txt`, import.meta.url).pathname
+  t.assert.fileSnapshot(text, file, { serializers: [String] })
+}
+
+const POOL = '10.33.0.0/17'
+const web = held('10.33.5.0/24', { kind: 'pooled', pool: POOL, prefixLength: 17 })
+const inPool = clusterOf({
+  'overlays/web': overlay(4096, POOL),
+  'subnets/10.33.5.0-24': pooledLease(POOL, { hostId: ME }),
+  'subnets/10.33.6.0-24': pooledLease(POOL, { mtu: 1350 }),
+  'subnets/10.33.4.0-24': pooledLease(POOL, { hostId: THIRD, publicIp: parseIpv4('172.18.10.99') }),
+})
+const routed = clusterOf({
+  'overlays/web': overlay(4096),
+  'overlays/app': overlay(4097),
+  'subnets/172.20.0.0-16': lease({ hostId: ME, kind: 'docker' }),
+  'subnets/172.21.0.0-16': lease({ kind: 'docker' }),
+  'subnets/172.22.0.0-16': lease({ kind: 'docker', hostId: THIRD }),
+  'subnets/172.23.0.0-16': lease({ kind: 'docker', hostId: THIRD, overlay: 'app', vni: 4097 }),
+})
+const plain = held('172.20.0.0/16', { kind: 'docker', gateway: '172.20.0.1' })
+
+test('the first pooled network: one route to the pool, remote neighbours answered for by the bridge', (t) => {
+  matchesGolden(t, 'first-pooled', [member('web', web, ['10.33.5.2/17', '10.33.5.3/17'])], inPool)
+})
+
+test('a plain network with two remote hosts: a route to each of them, none to other overlays', (t) => {
+  matchesGolden(t, 'plain-two-remotes', [member('plain', plain, ['172.20.0.2/16'])], routed, [
+    '172.17.0.0/16',
+    '172.21.0.0/16',
+  ])
+})
+
+test('two overlays keep to themselves', (t) => {
+  const app = held('172.24.0.0/16', {
+    overlay: 'app',
+    vni: 4097,
+    kind: 'docker',
+    gateway: '172.24.0.1',
+  })
+  matchesGolden(t, 'two-overlays', [member('plain', plain), member('app', app)], routed)
+})
+
+test('two networks of this host in one overlay reach each other by their bridges', (t) => {
+  const second = held('172.24.0.0/16', { kind: 'docker', gateway: '172.24.0.1' })
+  matchesGolden(t, 'shared-overlay', [member('plain', plain), member('second', second)], routed)
+})
+
+test('an anycast gateway brings a route to the subnet of its own', (t) => {
+  const anycast = { ...web, gateway: '10.33.0.1' }
+  matchesGolden(t, 'anycast-gateway', [member('web', anycast, ['10.33.5.2/17'])], inPool)
+})
+
+test('a network whose overlay is not known yet has a bridge and leads nowhere', (t) => {
+  const unnamed = { ...web, overlay: null, vni: 0 }
+  matchesGolden(t, 'overlay-unknown', [member('web', unnamed, ['10.33.5.2/17'])], inPool)
+})
+
+test('a host without networks has nothing but the routes that steer its Docker', () => {
+  const input = { hostId: ME, members: [], view: inPool, overlayMtu: 1450 }
+  assert.deepEqual(desiredHostState({ ...input, steering: [] }), EMPTY_HOST_STATE)
+  assert.deepEqual(
+    stateText(desiredHostState({ ...input, steering: [parseCidr('172.17.0.0/16')] })),
+    ['no tun', 'route unreachable to 172.17.0.0/16 scope link metric 4294967294'],
+  )
+})
+
+test('the MTU of a network is as asked, never more than the path carries', () => {
+  assert.equal(mtuOf(member('web', web, [], { mtu: null }), 1450), 1450)
+  assert.equal(mtuOf(member('web', web, [], { mtu: 1300 }), 1450), 1300)
+  assert.equal(mtuOf(member('web', web, [], { mtu: 1450 }), 1350), 1350)
+})
+
+test("a lease with another identifier than its overlay's, or with none, is not forwarded to", () => {
+  const view = clusterOf({
+    'overlays/web': overlay(4096, POOL),
+    'subnets/10.33.6.0-24': pooledLease(POOL, { vni: 4099 }),
+    'subnets/10.33.7.0-24': pooledLease(POOL, { vni: 0 }),
+    'subnets/10.33.8.0-24': pooledLease(POOL, { overlay: 'app' }),
+    'subnets/10.33.9.0-24': pooledLease(POOL, { mtu: null }),
+  })
+  const { remote } = desiredTables([member('web', web)], view, ME, BY.vtepMac, 1450)
+  assert.deepEqual(
+    remote.map(({ subnet, mtu }) => [formatCidr(subnet), mtu]),
+    [['10.33.9.0/24', 1450]],
+  )
+})

@@ -1,10 +1,11 @@
 import { OverlayError } from '../errors.ts'
 
 /**
- * What a caller who waits for the store is made to wait, all calls together. Each call of the store
- * settles in five seconds by itself and then says since when the store is silent.
+ * What a caller who waits for the store is made to wait, all calls together, so that a docker command
+ * ends within five seconds. Each call of the store settles in four by itself and then says since when
+ * the store is silent.
  */
-export const STORE_PATIENCE_MS = 6000
+export const STORE_PATIENCE_MS = 4500
 
 /** Waits for work that never rejects, but no longer than told. @returns whether it settled in time */
 export async function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolean> {

@@ -15,7 +15,7 @@ import type {
 } from './store.ts'
 
 /** Every call settles within this, however many endpoints are tried. */
-const PATIENCE_MS = 5000
+const PATIENCE_MS = 4000
 /** The least that one endpoint of several gets. */
 const MIN_ATTEMPT_MS = 1500
 /** Between two rounds over all endpoints. */

@@ -47,7 +47,7 @@ export interface Watch {
 
 /**
  * What the control plane needs of a key-value store with leases: etcd, or its twin in memory.
- * Every call settles within five seconds; a store that does not answer is `store_unavailable`.
+ * Every call settles within four seconds; a store that does not answer is `store_unavailable`.
  */
 export interface Store {
   range(prefix: string): Promise<Snapshot>

@@ -1,6 +1,7 @@
 import { OverlayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { parseCidr } from '../net/cidr.ts'
+import { formatIpv4 } from '../net/ipv4.ts'
 import { allocate } from '../store/allocate.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
@@ -52,6 +53,8 @@ export class Publisher {
   /** Subnets that another host has by now. */
   #lost: ReadonlySet<string> = new Set()
   #confirmed = false
+  /** Revision of the record that an earlier process seems to have left under another address. */
+  #predecessor: string | null = null
   #stopped = false
   #failure: string | null = null
 
@@ -135,9 +138,10 @@ export class Publisher {
 
   async #publish(): Promise<void> {
     if (this.#stopped) return
-    const { mirror } = this.#options
-    if (mirror.status().state !== 'up') {
-      throw new OverlayError('store_unavailable', 'etcd is not reached')
+    const { state, since } = this.#options.mirror.status()
+    if (state !== 'up') {
+      const sentence = `etcd is not reached, since ${since.toISOString()}`
+      throw new OverlayError('store_unavailable', sentence)
     }
     this.#refuseClone()
     this.#tellLost()
@@ -150,7 +154,18 @@ export class Publisher {
     const { identity, mirror, onCloned } = this.#options
     const live = mirror.view().hosts.get(identity.hostId)
     if (!live || live.instance === identity.instance) return
-    if (!this.#confirmed && identity.earlier.has(live.instance)) return
+    if (!this.#confirmed && identity.earlier.has(live.instance)) {
+      if (live.publicIp === this.#options.facts().publicIp) return
+      // An earlier process of this machine, which has moved since, or the twin that this state
+      // directory was copied from: the record of the former runs out, the twin renews its own.
+      this.#predecessor ??= live.modRevision
+      if (this.#predecessor === live.modRevision) {
+        throw new OverlayError(
+          'conflict',
+          `etcd lists this host at ${formatIpv4(live.publicIp)}; that it was there before, and is no other machine with a copy of this STATE_DIR, shows within ${TTL.host} s`,
+        )
+      }
+    }
     const error = new OverlayError(
       'cloned_host',
       `this machine was cloned from ${live.hostname}, which runs with the same identity: remove STATE_DIR/host-id on one of them`,

@@ -12,7 +12,7 @@ import { containsIp, formatCidr, parseCidr, type Cidr } from '../net/cidr.ts'
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts'
 import { derivedMac } from '../net/mac.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
-import { isSibling, remotePrefixes, type Member } from './members.ts'
+import { isSibling, remoteLeases, remotePrefixes, type Member } from './members.ts'
 
 /** What swallows a packet when the route that should carry it is gone; loses to every other route. */
 const LAST_RESORT_METRIC = 4_278_198_272
@@ -103,7 +103,8 @@ function anycastRoutes(members: readonly Member[]): Route[] {
  * so that nothing leaves by the default route while there is no TUN. Networks of one overlay share
  * their routes, under the source address of the first.
  */
-function overlayRoutes(members: readonly Member[], { view, hostId }: HostStateInput): Route[] {
+function overlayRoutes(members: readonly Member[], input: HostStateInput): Route[] {
+  const { view, hostId } = input
   const source = new Map<string, string>()
   for (const member of members) {
     for (const prefix of remotePrefixes(member, view, hostId)) {
@@ -111,10 +112,41 @@ function overlayRoutes(members: readonly Member[], { view, hostId }: HostStateIn
       if (!source.has(to)) source.set(to, ownAddress(member))
     }
   }
-  return [...source].flatMap(([to, src]): Route[] => [
-    { type: 'unicast', to, dev: TUN_NAME, src, scope: 'global' },
-    { type: 'blackhole', to, metric: LAST_RESORT_METRIC },
-  ])
+  const narrow = narrowRoutes(members, input)
+  const isNarrow = (to: string): boolean => narrow.some((route) => route.to === to)
+  return [
+    ...[...source].flatMap(([to, src]): Route[] => [
+      ...(isNarrow(to) ? [] : [intoTun(to, src)]),
+      { type: 'blackhole', to, metric: LAST_RESORT_METRIC },
+    ]),
+    ...narrow,
+  ]
+}
+
+const intoTun = (to: string, src: string): Route => ({
+  type: 'unicast',
+  to,
+  dev: TUN_NAME,
+  src,
+  scope: 'global',
+})
+
+/**
+ * To each subnet whose host takes less than this one can send, a route of its own with that MTU: the
+ * kernel then answers a packet that is too big and may not be cut ("fragmentation needed"), and cuts
+ * the others (Linux 5.10 or newer heeds a route's MTU in forwarding).
+ */
+function narrowRoutes(
+  members: readonly Member[],
+  { view, hostId, overlayMtu }: HostStateInput,
+): Route[] {
+  const routes = members.flatMap((member) =>
+    remoteLeases(view, hostId, member.held.overlay ?? '').flatMap(({ subnet, mtu }): Route[] => {
+      const to = formatCidr(subnet)
+      return mtu !== null && mtu < overlayMtu ? [{ ...intoTun(to, ownAddress(member)), mtu }] : []
+    }),
+  )
+  return routes.filter(({ to }, at) => routes.findIndex((other) => other.to === to) === at)
 }
 
 const steeringRoute = (prefix: Cidr): Route => ({

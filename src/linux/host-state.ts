@@ -56,6 +56,8 @@ export interface Route {
   readonly src?: string
   readonly scope?: 'global' | 'link'
   readonly metric?: number
+  /** Where the way is narrower than the device, in bytes: the kernel answers and cuts by it. */
+  readonly mtu?: number
 }
 
 /** A forwarding allowed by the isolation table: from one link to another, both prefixes matched. */

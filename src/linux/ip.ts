@@ -34,6 +34,7 @@ export const ipRoute = z.object({
   protocol: z.string().optional(),
   scope: z.string().optional(),
   metric: z.number().optional(),
+  metrics: z.array(z.looseObject({ mtu: z.number().optional() })).optional(),
 })
 export type IpRoute = z.output<typeof ipRoute>
 

@@ -15,6 +15,7 @@ export function fullRoute(route: Route): FullRoute {
     src: route.src ?? '',
     scope: route.scope ?? (onLink ? 'link' : 'global'),
     metric: String(route.metric ?? 0),
+    mtu: String(route.mtu ?? 0),
   }
 }
 
@@ -29,6 +30,7 @@ export function observedRoute(route: IpRoute): FullRoute {
     src: route.prefsrc ?? '',
     scope: route.scope ?? 'global',
     metric: String(route.metric ?? 0),
+    mtu: String(route.metrics?.find(({ mtu }) => mtu !== undefined)?.mtu ?? 0),
   }
 }
 
@@ -49,5 +51,6 @@ export function routeText(route: FullRoute): string {
   words.push(`proto ${ROUTE_PROTOCOL} scope ${route.scope}`)
   if (route.src) words.push(`src ${route.src}`)
   if (route.metric !== '0') words.push(`metric ${route.metric}`)
+  if (route.mtu !== '0') words.push(`mtu ${route.mtu}`)
   return words.join(' ')
 }

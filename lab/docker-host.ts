@@ -14,6 +14,12 @@ import { cgroupName } from './record.ts'
 
 const PLUGIN = join(import.meta.dirname, '..', 'plugin', 'main.ts')
 
+/** As the README's systemd unit has it: the program starts faster and is 40 MB smaller. */
+const NODE_SETTINGS = {
+  NODE_COMPILE_CACHE: join(import.meta.dirname, '..', 'node_modules', '.cache', 'overlay-ts'),
+  NODE_OPTIONS: '--max-semi-space-size=2',
+}
+
 export interface PluginOptions {
   /** Added to, and over, the lab's own settings. */
   readonly env?: Readonly<Record<string, string>>
@@ -87,6 +93,7 @@ export class DockerHost {
     await this.plugin.start({
       argv: [process.execPath, program],
       env: {
+        ...NODE_SETTINGS,
         ETCD_ENDPOINTS: ETCD_ENDPOINT,
         STATE_DIR: this.stateDir,
         SOCKET: '/run/docker/plugins/overlay-ts.sock',

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { flushCompileCache } from 'node:module'
 import { Controller } from '../src/control/controller.ts'
 import { startDatapath } from '../src/datapath/datapath.ts'
 import { messageOf, OverlayError } from '../src/errors.ts'
@@ -66,6 +67,8 @@ try {
     log,
   })
   log.info({ socket: config.socket, state: config.stateDir }, 'overlay-ts serves')
+  // With NODE_COMPILE_CACHE: for the next start, even if this process is killed.
+  flushCompileCache()
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => stopRequested.resolve(0))

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { argv } from '../../lab/argv.ts'
+import type { Container } from '../../lab/container.ts'
+import type { DockerHost } from '../../lab/docker-host.ts'
+import { Lab } from '../../lab/lab.ts'
+import { containsIp, parseCidr } from '../../src/net/cidr.ts'
+import { parseIpv4 } from '../../src/net/ipv4.ts'
+import { explainFailure } from '../support/lab.ts'
+import { waitFor } from '../support/wait.ts'
+import { answersFrom, assertReaches, seenAs } from './support/answers.ts'
+import { inside } from './support/inside.ts'
+import { createForm, FORMS, type NetworkForm } from './support/network-forms.ts'
+import { subnetOf } from './support/subnet-of.ts'
+
+/** A host whose way to the others is narrower: its containers are reached through 1400 − 50 bytes. */
+const NARROW = '99'
+
+interface Placed {
+  readonly container: Container
+  readonly ip: string
+}
+
+describe('containers on three Docker hosts', () => {
+  let lab: Lab
+  const placed = {} as Record<NetworkForm, Placed[]>
+  const inLab = (sentence: string, body: () => Promise<void>): void => {
+    test(sentence, () => explainFailure(lab, body))
+  }
+  const on = (form: NetworkForm, host: string): Placed =>
+    placed[form].find(({ container }) => container.host.name === host)!
+
+  before(async () => {
+    lab = await Lab.create({ hosts: ['96', '98', NARROW] })
+    await lab.host(NARROW).exec(...argv`ip link set eth0 mtu 1400`)
+    await explainFailure(lab, async () => {
+      await Promise.all(lab.hosts.map((host) => host.startPlugin()))
+      for (const form of FORMS) {
+        // One host after the other, as a person would: hosts that choose a plain subnet at one moment may clash.
+        for (const host of lab.hosts) await createForm(host, form)
+      }
+      await Promise.all(lab.hosts.map((host) => populate(host)))
+    })
+  })
+  after(async () => {
+    await lab.remove()
+  })
+
+  /** One container in each network, and on the first host a second. */
+  async function populate(host: DockerHost): Promise<void> {
+    const names = host === lab.hosts[0] ? ['one', 'two'] : ['one']
+    for (const form of FORMS) {
+      for (const name of names) {
+        const container = await host.run(`${form}-${name}`, { network: form })
+        ;(placed[form] ??= []).push({ container, ip: await container.ip(form) })
+      }
+    }
+  }
+
+  for (const form of FORMS) {
+    inLab(`reach each other on ${form}, and are seen by their own addresses`, async () => {
+      await Promise.all(
+        placed[form].map(async ({ container, ip }) => {
+          const others = placed[form].filter((other) => other.ip !== ip)
+          assert.equal(others.length, 3)
+          await assertReaches(
+            container,
+            others.map((other) => other.ip),
+            ip,
+          )
+        }),
+      )
+    })
+  }
+
+  inLab('have addresses of the subnet that docker network inspect and etcd show', async () => {
+    for (const form of FORMS) {
+      for (const { container, ip } of placed[form]) {
+        const { leased, inspected } = await subnetOf(lab, container.host, form)
+        assert.ok(containsIp(parseCidr(leased), parseIpv4(ip)), `${ip} in ${leased}`)
+        // Docker shows what it was asked for: with --subnet the overlay's pool, without an IPAM driver nothing.
+        const shown = { web: leased, app: leased, routed: leased, bare: undefined }
+        assert.equal(inspected, { ...shown, shared: '10.40.0.0/16' }[form])
+      }
+    }
+  })
+
+  inLab('in two overlays at once reach both, with the right source in each', async () => {
+    const host = lab.host('96')
+    const both = await host.run('both', { network: ['web', 'app'] })
+    const own = await both.networks()
+    for (const form of ['web', 'app'] as const) {
+      const peers = placed[form].map(({ ip }) => ip)
+      await assertReaches(both, peers, own[form]!)
+      await Promise.all(
+        placed[form].map(({ container, ip }) => assertReaches(container, [own[form]!], ip)),
+      )
+    }
+    await both.remove()
+  })
+
+  inLab('that are connected to a third overlay while they run reach it', async () => {
+    const { container, ip } = on('routed', '98')
+    await container.host.docker('network', 'connect', 'shared', container.name)
+    const own = await container.ip('shared')
+    await assertReaches(container, [on('shared', '96').ip, on('shared', NARROW).ip], own)
+    await assertReaches(container, [on('routed', '96').ip], ip)
+    await container.host.docker('network', 'disconnect', 'shared', container.name)
+    await assertReaches(container, [on('routed', '96').ip], ip)
+  })
+
+  inLab('are reached by other hosts, which show up as the .0 of their subnet', async () => {
+    for (const form of FORMS) {
+      const host = lab.host('96')
+      const { leased } = await subnetOf(lab, host, form)
+      const zero = leased.split('/')[0]!
+      await assertReaches(host, [on(form, '98').ip, on(form, NARROW).ip], zero)
+      for (const { container } of placed[form]) await container.ping(zero)
+    }
+  })
+
+  inLab('reach out through docker_gwbridge and are reached at published ports', async () => {
+    const options = argv`-p 8080:80 -p 8007:7/udp`
+    const server = await lab.host('96').run('published', { network: 'web', options })
+    const { ip } = lab.host('96')
+    const tcp = (from: { exec: Container['exec'] }): Promise<string> =>
+      from.exec(...argv`timeout 3 busybox wget -q -O - http://${ip}:8080/cgi-bin/peer`)
+    const udp = (from: { exec: Container['exec'] }): Promise<string> =>
+      from.exec('sh', '-c', `echo | socat -T 2 - UDP4:${ip}:8007`)
+    await assertReaches(on('web', '98').container, [await server.ip('web')], on('web', '98').ip)
+    // A host by its own address; a container behind docker_gwbridge by that of its host.
+    for (const asker of [lab.host('98'), on('web', '98').container, on('app', '98').container]) {
+      assert.equal(await tcp(asker), '172.18.10.98')
+      assert.equal(await udp(asker), '172.18.10.98')
+    }
+    await server.remove()
+  })
+
+  inLab('take packets of every size up to the MTU, and larger ones in fragments', async () => {
+    for (const form of ['web', 'app'] as const) {
+      const { container } = on(form, '96')
+      const { ip } = on(form, '98')
+      for (const size of [0, 1, 1000, 1421, 1422, 1423, 4000]) await container.ping(ip, { size })
+    }
+  })
+
+  inLab('are told of a narrower way by ICMP, after which it carries TCP in bulk', async () => {
+    for (const form of ['web', 'app'] as const) {
+      const { container, ip: from } = on(form, '96')
+      const narrow = on(form, NARROW)
+      const route = [`ip route get ${narrow.ip}`]
+      // A datagram of exactly 1350 bytes passes, one byte more is answered with the MTU.
+      const send = (size: number): Promise<string> =>
+        inside(container, [
+          `head -c ${size - 28} /dev/zero | socat -u -b 9000 - UDP4:${narrow.ip}:9,mtudiscover=2`,
+        ])
+      assert.doesNotMatch(await inside(container, route), /\bmtu\b/)
+      await send(1350)
+      await container.ping(narrow.ip)
+      assert.doesNotMatch(await inside(container, route), /\bmtu\b/)
+      await send(1351)
+      await container.ping(narrow.ip)
+      assert.match(await inside(container, route), /\bmtu 1350\b/)
+
+      await narrow.container.host.docker(...argv`exec -d ${narrow.container.name} iperf3 -s -1`)
+      const report = await waitFor(
+        () => container.exec(...argv`iperf3 -J -n 4M -c ${narrow.ip} --connect-timeout 1000`),
+        { what: 'iperf3 to listen', timeout: 30_000 },
+      )
+      const { end } = JSON.parse(report) as { end: { sum_received: { bytes: number } } }
+      // iperf3 counts what has arrived by the moment the sender has sent all.
+      assert.ok(end.sum_received.bytes > 1e6, report)
+      assert.deepEqual(await answersFrom(container, [narrow.ip]), { [narrow.ip]: seenAs(from) })
+    }
+  })
+})

@@ -4,7 +4,7 @@ import { OverlayError } from '../src/errors.ts'
 import { waitFor } from '../test/support/wait.ts'
 import { LAB_ENV } from './command.ts'
 import type { Machine } from './machine.ts'
-import { childrenOf, samePidNamespace } from './proc.ts'
+import { childrenOf, parentOf, samePidNamespace } from './proc.ts'
 
 export interface DaemonSpec {
   /** Names the log and the pid file in the machine's folder. */
@@ -82,6 +82,11 @@ export class Daemon {
     const pid = this.pid
     if (pid === undefined) return
     process.kill(pid, signal)
+    if (signal === 'SIGCONT') {
+      // nsenter stops itself with its child, and would not see how that ends.
+      const nsenter = parentOf(pid)
+      if (nsenter !== undefined) process.kill(nsenter, signal)
+    }
     if (signal === 'SIGSTOP' || signal === 'SIGCONT') return
     await waitFor(() => !this.running, {
       what: `${this.name} on ${this.machine.name} to end after ${signal}`,

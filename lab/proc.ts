@@ -10,11 +10,22 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
+/** The parent of a process: field 4 of /proc/PID/stat (proc(5)). */
+export function parentOf(pid: number): number | undefined {
+  const parent = statOf(pid)?.[1]
+  return parent === undefined ? undefined : Number(parent)
+}
+
 /** Clock ticks between boot and the start of the process: field 22 of /proc/PID/stat (proc(5)). */
 export function startTimeOf(pid: number): string | undefined {
+  return statOf(pid)?.[19]
+}
+
+/** The fields of /proc/PID/stat that follow the name in parentheses, from the third on. */
+function statOf(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
     return undefined
   }

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { DockerHost } from '../../lab/docker-host.ts'
+import { Lab } from '../../lab/lab.ts'
+import { CONVERSATIONS } from '../contract/protocol-conversations.ts'
+import { FakeDocker } from '../support/fake-docker.ts'
+import { explainFailure } from '../support/lab.ts'
+import { playConversation } from '../support/libnetwork-conversation.ts'
+import { UnixClient } from '../support/unix-client.ts'
+import { eventually, waitFor } from '../support/wait.ts'
+
+/** The real plugin with a real etcd on a machine of its own; dockerd's part is played. */
+describe('the plugin, spoken to as dockerd spoke when it was recorded', () => {
+  let lab: Lab
+  let host: DockerHost
+  let docker: FakeDocker
+  const inLab = (sentence: string, body: () => Promise<void>): void => {
+    test(sentence, () => explainFailure(lab, body))
+  }
+
+  before(async () => {
+    lab = await Lab.create({ hosts: [] })
+    host = await lab.addHost('96', { docker: false })
+    docker = new FakeDocker(host.socket)
+    await docker.start()
+    await host.startPlugin()
+    await explainFailure(lab, async () => {
+      await waitFor(() => docker.subscribers > 0, { what: 'the event stream', timeout: 30_000 })
+      await waitFor(async () => (await leases()) !== null, { what: 'etcd', timeout: 30_000 })
+    })
+  })
+  after(async () => {
+    await docker?.stop()
+    await lab.remove()
+  })
+
+  /** Subnets leased, or null before the plugin has met etcd. */
+  async function leases(): Promise<string[] | null> {
+    const lines = (await lab.etcdText('/overlay-ts/')).split('\n')
+    if (!lines.some((line) => line.startsWith('/overlay-ts/hosts/'))) return null
+    return lines.filter((line) => /^\/overlay-ts\/(subnets|holders|endpoints)\//.test(line))
+  }
+
+  for (const [name, conversation] of CONVERSATIONS) {
+    inLab(`answers ${name}: ${conversation.about}`, async () => {
+      const difference = await playConversation(conversation, host.pluginSocket, (id, called) =>
+        docker.create(id, called),
+      )
+      assert.equal(difference, null)
+      docker.networks.clear()
+      // Every conversation ends with the removal of what it made.
+      await eventually(
+        async () => {
+          assert.doesNotMatch(await host.exec('ip', '-br', 'link'), /^ov-/m)
+          assert.deepEqual(await leases(), [])
+        },
+        { what: 'the last of it to be gone', timeout: 30_000 },
+      )
+    })
+  }
+
+  inLab('knows every method of the protocol, also without a body', async () => {
+    using client = new UnixClient(host.pluginSocket)
+    for (const method of METHODS) {
+      const { status, json } = await client.call(method)
+      if (status === 200) continue
+      assert.equal(status, 500, method)
+      assert.equal(json['Err'], json['Error'], method)
+      assert.match(String(json['Err']), /came without its arguments/, method)
+    }
+  })
+})
+
+/** Of moby's libnetwork/drivers/remote/api and ipams/remote/api, 20.10 to 29. */
+const METHODS = [
+  'Plugin.Activate',
+  ...[
+    'GetCapabilities',
+    'GwAllocCheck',
+    'AllocateNetwork',
+    'FreeNetwork',
+    'CreateNetwork',
+    'DeleteNetwork',
+    'CreateEndpoint',
+    'DeleteEndpoint',
+    'EndpointOperInfo',
+    'Join',
+    'Leave',
+    'ProgramExternalConnectivity',
+    'RevokeExternalConnectivity',
+    'DiscoverNew',
+    'DiscoverDelete',
+  ].map((method) => `NetworkDriver.${method}`),
+  ...[
+    'GetCapabilities',
+    'GetDefaultAddressSpaces',
+    'RequestPool',
+    'ReleasePool',
+    'RequestAddress',
+    'ReleaseAddress',
+  ].map((method) => `IpamDriver.${method}`),
+]

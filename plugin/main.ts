@@ -27,6 +27,7 @@ if (process.argv.includes('--check')) {
 
 const log = createLog(config.logLevel)
 log.info({ version: VERSION }, 'overlay-ts starts')
+const started = Promise.withResolvers<void>()
 const stopRequested = Promise.withResolvers<number>()
 
 try {
@@ -53,10 +54,12 @@ try {
     network: createNetworkDriver({ controller, canLearnNames: () => docker.reachable(), log }),
     ipam: createIpamDriver(controller, log),
     log,
+    started: started.promise,
   })
   // dockerd gives up on a plugin that does not listen within seconds, so etcd comes after this.
   const server = await listen(app, config.socket)
   await controller.start()
+  started.resolve()
   void etcd.start()
   const report = { controller, dockerConnected: () => docker.connected }
   const admin = await startAdmin({

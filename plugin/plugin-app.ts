@@ -18,6 +18,8 @@ export interface PluginParts {
   readonly ipam: IpamDriver
   readonly log: Log
   readonly callDeadlineMs?: number
+  /** Calls wait for this, within their deadline: dockerd may come before the program knows its host. */
+  readonly started?: Promise<unknown>
 }
 
 export interface PluginApp {
@@ -31,7 +33,7 @@ export interface PluginApp {
  * `listen` in server.ts puts it on a socket.
  */
 export function createPluginApp(parts: PluginParts): PluginApp {
-  const { log, callDeadlineMs = CALL_DEADLINE_MS } = parts
+  const { log, callDeadlineMs = CALL_DEADLINE_MS, started: programStarted } = parts
   const methods = methodsOf(parts.network, parts.ipam)
   let inFlight = 0
 
@@ -41,7 +43,10 @@ export function createPluginApp(parts: PluginParts): PluginApp {
     if (call === undefined) return next()
     const started = performance.now()
     inFlight += 1
-    const running = call(bodyOf(request)).finally(() => (inFlight -= 1))
+    const body = bodyOf(request)
+    const running = Promise.resolve(programStarted)
+      .then(() => call(body))
+      .finally(() => (inFlight -= 1))
     try {
       send(response, 200, await withDeadline(method, running, callDeadlineMs, log))
       log.debug({ method, ms: since(started) }, 'call answered')

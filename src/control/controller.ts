@@ -130,6 +130,7 @@ export class Controller {
       ...shared,
       publisher: this.publisher,
       poolLength: settings.poolLength,
+      ensureConfig: () => this.#ensureConfig(),
       complete: (raw) => this.#guard.complete(raw, performance.now()),
     })
     this.addresses = new Addresses(journal, () => this.mirror.view())
@@ -231,23 +232,30 @@ export class Controller {
 
   /** Waits for the first answer of etcd and the cluster's configuration. */
   async #agree(): Promise<void> {
-    const { store, keys, settings, log } = this.#options
     const isUp = await this.mirror.ready(24 * 60 * 60 * 1000)
     if (!isUp) return
     try {
       await this.#restoreConfig()
-      const { config, warnings } = await ensureConfig(store, keys, settings)
-      this.#port = config.port
-      for (const warning of warnings) log.warn(warning)
-      await this.mirror.refresh()
+      await this.#ensureConfig()
     } catch (error) {
       const reason = messageOf(error)
       if (reason !== this.#complaint) {
-        log.error({ reason }, 'the cluster has no usable configuration')
+        this.#options.log.error({ reason }, 'the cluster has no usable configuration')
       }
       this.#complaint = reason
     }
     await this.#mapChanged()
+  }
+
+  /** Writes or reads the cluster's configuration, once. @throws OverlayError bad_input, store_unavailable */
+  async #ensureConfig(): Promise<void> {
+    if (this.#port !== null) return
+    const { store, keys, settings, log } = this.#options
+    const { config, warnings } = await ensureConfig(store, keys, settings)
+    if (this.#port !== null) return
+    this.#port = config.port
+    for (const warning of warnings) log.warn(warning)
+    await this.mirror.refresh()
   }
 
   async #mapChanged(): Promise<void> {

@@ -24,6 +24,8 @@ import type { SubnetWish } from './subnet-wish.ts'
 export const UNBOUND_MS = 60_000
 
 export interface SubnetsOptions {
+  /** A lease needs the cluster's configuration, which the very first one may have to write. */
+  readonly ensureConfig: () => Promise<void>
   readonly store: Store
   readonly keys: Keyspace
   readonly mirror: ClusterMirror
@@ -64,6 +66,7 @@ export class Subnets {
 
   async #lease(wish: SubnetWish, gateway: string | null): Promise<HeldSubnet> {
     const { store, keys, mirror, journal, publisher, complete } = this.#options
+    await this.#options.ensureConfig()
     const onThisHost = await this.#unusable()
     const forget: (() => void)[] = []
     try {

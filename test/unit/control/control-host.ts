@@ -68,6 +68,7 @@ export class ControlHost implements AsyncDisposable {
       onCloned: (error) => this.cloned.push(error),
     })
     this.subnets = new Subnets({
+      ensureConfig: async () => {},
       ...shared,
       publisher: this.publisher,
       poolLength: 17,

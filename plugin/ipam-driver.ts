@@ -19,9 +19,10 @@ export const ADDRESS_SPACE = 'overlay-ts'
 const POOL_ID = 'overlay-ts:'
 
 /** Docker's address management in terms of leased subnets: `--ipam-driver overlay-ts`. */
-export function createIpamDriver(controller: Controller, log: Log): IpamDriver {
-  const { journal, subnets, addresses } = controller
-
+export function createIpamDriver(
+  { journal, subnets, addresses }: Pick<Controller, 'journal' | 'subnets' | 'addresses'>,
+  log: Log,
+): IpamDriver {
   return {
     getCapabilities: async () => ({ RequiresMACAddress: false, RequiresRequestReplay: false }),
 

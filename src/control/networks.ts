@@ -18,7 +18,7 @@ export interface NetworkWish {
 export interface NetworksOptions {
   readonly journal: Journal
   readonly subnets: Subnets
-  readonly reconciler: Reconciler
+  readonly reconciler: Pick<Reconciler, 'run' | 'attempt'>
   readonly facts: () => HostFacts
   readonly log: Log
 }

@@ -14,12 +14,23 @@ import { readNetworkOptions, type NetworkOptionValues } from './options.ts'
 /** How long a container waits for a plugin that has just started. */
 const FIRST_RUN_MS = 4000
 
+/** What of the overlay network the driver speaks with. */
+type NetworkSide = Pick<Controller, 'networks' | 'endpoints' | 'subnets' | 'journal' | 'mirror'> & {
+  readonly reconciler: Pick<Controller['reconciler'], 'firstRun' | 'attempt'>
+}
+
 export interface NetworkDriverParts {
-  readonly controller: Controller
+  readonly controller: NetworkSide
   /** Whether Docker's event stream can tell a network's name. Never blocks. */
   readonly canLearnNames: () => boolean
   readonly log: Log
 }
+
+/**
+ * How long a plugin that has just started keeps dockerd waiting for the map: until then nothing steers
+ * Docker's choice of a subnet away from those that other hosts have.
+ */
+const FIRST_MAP_MS = 3000
 
 /**
  * libnetwork's remote network driver (moby daemon/libnetwork/docs/remote.md) in terms of an overlay
@@ -30,7 +41,11 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
   const { networks, endpoints } = controller
 
   return {
-    getCapabilities: async () => ({ Scope: 'local', ConnectivityScope: 'global' }),
+    /** dockerd asks this once, when it meets the driver, and then chooses the subnet of a plain network. */
+    async getCapabilities() {
+      if (await controller.mirror.ready(FIRST_MAP_MS)) await controller.reconciler.attempt()
+      return { Scope: 'local', ConnectivityScope: 'global' }
+    },
 
     gwAllocCheck: async () => ({ SkipIPv4: false, SkipIPv6: false }),
 
@@ -142,7 +157,7 @@ async function subnetFor(
 }
 
 async function leasedSubnet(
-  { journal, subnets }: Controller,
+  { journal, subnets }: NetworkSide,
   pool: string,
   overlay: string | null,
   canLearnNames: () => boolean,
@@ -170,7 +185,7 @@ async function leasedSubnet(
 }
 
 /** `--ipam-driver null`: the addresses are ours to give, in the overlay's pool if it has one. */
-function nullWish(controller: Controller, overlay: string | null): SubnetWish {
+function nullWish(controller: NetworkSide, overlay: string | null): SubnetWish {
   const known = overlay === null ? undefined : controller.mirror.view().overlays.get(overlay)
   return overlay !== null && known?.pool
     ? { kind: 'pooled', overlay, pool: null, poolLength: null, subnetLength: null, subnet: null }

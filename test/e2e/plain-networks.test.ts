@@ -10,6 +10,7 @@ import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
+import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
 const ROUNDS = 3
@@ -209,14 +210,6 @@ function assertDisjoint(prefixes: readonly string[]): void {
       assert.ok(!overlaps(parseCidr(one), parseCidr(other)), prefixes.join(', '))
     }
   })
-}
-
-/** What docker said to a command that must fail. */
-async function refusalOf(attempt: Promise<unknown>): Promise<string> {
-  return attempt.then(
-    () => assert.fail('docker accepted it'),
-    (error: unknown) => messageOf(error),
-  )
 }
 
 /** The command that a refusal ends with, word for word; NAME stands for the network's. */

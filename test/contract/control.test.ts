@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { STORE_PATIENCE_MS } from '../../src/control/patience.ts'
+import { EtcdStore } from '../../src/store/etcd.ts'
+import { parseView } from '../../src/store/parse-view.ts'
+import { EtcdServer } from '../support/etcd-server.ts'
+import { eventually } from '../support/wait.ts'
+import { ControlHost, keysOf, pooled, routed, writeConfig } from '../unit/control/control-host.ts'
+import { endpoint } from '../unit/control/control-support.ts'
+import { keyspace } from '../unit/store/view-support.ts'
+
+const WEB = 'w'.repeat(64)
+/** What a caller waits beside the store: programs, files, a busy machine. */
+const SLACK_MS = 4000
+
+/** Hosts on a real etcd of their own, all gone in the end. */
+async function cluster(undo: AsyncDisposableStack, count: number) {
+  const server = undo.use(await EtcdServer.start())
+  const store = new EtcdStore({ endpoints: server.endpoints })
+  undo.defer(() => store.close())
+  await writeConfig(store)
+  const hosts: ControlHost[] = []
+  for (let n = 0; n < count; n++) {
+    hosts.push(undo.use(await ControlHost.start(store, { number: 96 + n })))
+  }
+  return { server, store, hosts }
+}
+
+async function secondsOf(work: Promise<unknown>): Promise<number> {
+  const begun = performance.now()
+  await work
+  return performance.now() - begun
+}
+
+test('hosts that lease at once from a real etcd share a pool without overlap', async () => {
+  await using undo = new AsyncDisposableStack()
+  const { store, hosts } = await cluster(undo, 3)
+  await Promise.all(
+    hosts.flatMap(({ subnets }) => [
+      subnets.lease(pooled('web'), null),
+      subnets.lease(pooled('web'), null),
+      subnets.lease(routed('app'), null),
+    ]),
+  )
+  const view = parseView(keyspace, await store.range(keyspace.root))
+  assert.deepEqual(view.problems, [])
+  assert.equal(view.subnets.size, 9)
+  assert.equal(view.overlays.size, 2)
+})
+
+test('a network with two hundred containers is published and removed in transactions that etcd takes', async () => {
+  await using undo = new AsyncDisposableStack()
+  const { store, hosts } = await cluster(undo, 1)
+  const host = hosts[0]!
+  const subnet = await host.createNetwork(WEB, pooled('web'))
+  for (let n = 2; n < 202; n++) {
+    const address = subnet.replace('.0/24', `.${n}/17`)
+    await host.journal.endpoints.put(`e${n}`, endpoint(`e${n}`, WEB, address))
+  }
+  await host.publisher.run()
+  const published = (await keysOf(store)).filter((key) => key.startsWith('endpoints/'))
+  assert.equal(published.length, 200)
+  await host.removeNetwork(WEB)
+  assert.deepEqual(
+    (await keysOf(store)).filter((key) => /^(endpoints|subnets|holders|overlays)\//.test(key)),
+    [],
+  )
+})
+
+test('an etcd that comes back empty gets everything back under new leases', async () => {
+  await using undo = new AsyncDisposableStack()
+  const { server, store, hosts } = await cluster(undo, 2)
+  for (const host of hosts) {
+    await host.createNetwork(WEB, pooled('web'))
+    await host.publisher.run()
+  }
+  const before = await keysOf(store)
+  await server.wipe()
+  await server.restart()
+  await writeConfig(store)
+  for (const host of hosts) {
+    await eventually(() => host.publisher.run(), {
+      timeout: 30_000,
+      what: 'the empty etcd to be filled',
+    })
+  }
+  assert.deepEqual(await keysOf(store), before)
+})
+
+test('while etcd hangs a caller waits no longer than told, and is told since when', async () => {
+  await using undo = new AsyncDisposableStack()
+  const { server, hosts } = await cluster(undo, 1)
+  const host = hosts[0]!
+  const subnet = await host.createNetwork(WEB, pooled('web'))
+  await host.publisher.run()
+  server.pause()
+  const most = STORE_PATIENCE_MS + SLACK_MS
+  const refused = assert.rejects(host.subnets.lease(routed('app'), null), {
+    code: 'store_unavailable',
+    message: /since|within/,
+  })
+  assert.ok((await secondsOf(refused)) < most)
+  const ip = await host.addresses.request(subnet, 'endpoint', null)
+  assert.ok(ip > 0, 'addresses of a leased subnet need no etcd')
+  assert.ok((await secondsOf(host.removeNetwork(WEB))) < most)
+  assert.equal(host.journal.subnets.get(subnet), undefined)
+  server.resume()
+})

@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { NetworkDriver } from '../../../plugin/drivers.ts'
+import { ADDRESS_SPACE } from '../../../plugin/ipam-driver.ts'
+import { createNetworkDriver } from '../../../plugin/network-driver.ts'
+import { createNetworkRequest } from '../../../plugin/network-messages.ts'
+import { Endpoints } from '../../../src/control/endpoints.ts'
+import { Networks } from '../../../src/control/networks.ts'
+import type { SubnetWish } from '../../../src/control/subnet-wish.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
+import { MemoryStore } from '../../../src/store/memory.ts'
+import { ControlHost, pooled, writeConfig } from '../control/control-host.ts'
+import { overlay, recordingLog } from '../control/control-support.ts'
+import { FACTS } from '../control/fake-facts.ts'
+import { keyspace } from '../store/view-support.ts'
+
+const WEB = 'f'.repeat(64)
+
+/** The driver of a host whose network stack is left alone. */
+async function hostWithDriver(canLearnNames = true) {
+  const store = new MemoryStore()
+  await writeConfig(store)
+  const host = await ControlHost.start(store, { number: 96 })
+  const { journal, subnets, addresses, mirror, identity } = host
+  const { log } = recordingLog()
+  const untouched = async (): Promise<void> => {}
+  const networks = new Networks({
+    journal,
+    subnets,
+    reconciler: { run: untouched, attempt: untouched },
+    facts: () => FACTS,
+    log,
+  })
+  const endpoints = new Endpoints({
+    journal,
+    addresses,
+    hostId: identity.hostId,
+    view: () => mirror.view(),
+    facts: () => FACTS,
+    refusal: (subnet) => subnets.refusal(subnet),
+    onChange: () => undefined,
+    log,
+  })
+  const reconciler = { firstRun: Promise.resolve(), attempt: untouched }
+  const driver = createNetworkDriver({
+    controller: { networks, endpoints, subnets, journal, mirror, reconciler },
+    canLearnNames: () => canLearnNames,
+    log,
+  })
+  return { store, host, driver }
+}
+
+interface Asked {
+  readonly pool?: string
+  readonly space?: string
+  readonly gateway?: string
+  readonly options?: Readonly<Record<string, string>>
+  readonly more?: Readonly<Record<string, unknown>>
+}
+
+/** CreateNetwork as dockerd sends it. */
+function create(
+  driver: NetworkDriver,
+  { pool, space, gateway, options, more }: Asked,
+): Promise<void> {
+  const data = {
+    AddressSpace: space ?? 'LocalDefault',
+    Pool: pool ?? '172.20.0.0/16',
+    Gateway: gateway ?? '172.20.0.1/16',
+    AuxAddresses: {},
+  }
+  const request = {
+    NetworkID: WEB,
+    Options: { 'com.docker.network.generic': options ?? {} },
+    IPv4Data: [data],
+    IPv6Data: [],
+    ...more,
+  }
+  return driver.createNetwork(createNetworkRequest.parse(request))
+}
+
+test('the driver is local, and its networks reach other hosts', async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  assert.deepEqual(await driver.getCapabilities(), { Scope: 'local', ConnectivityScope: 'global' })
+})
+
+test("the subnet that Docker chose is claimed, under Docker's gateway, and waits for its name", async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  await create(driver, {})
+  await create(driver, {})
+  const held = host.journal.subnets.values()
+  assert.equal(held.length, 1, 'asked again, nothing more is claimed')
+  assert.deepEqual(
+    [held[0]?.subnet, held[0]?.gateway, held[0]?.overlay, held[0]?.networkId],
+    ['172.20.0.0/16', '172.20.0.1', null, WEB],
+  )
+  assert.equal(host.journal.networks.get(WEB)?.ipam, 'docker')
+})
+
+test('a network that says its overlay needs no event stream; one that does not is refused without it', async () => {
+  const { host, driver } = await hostWithDriver(false)
+  await using _ = host
+  await assert.rejects(create(driver, {}), {
+    code: 'unsupported',
+    message: /event stream is not reachable \(DOCKER_HOST\).*-o overlay=NAME NAME/,
+  })
+  assert.deepEqual(host.journal.subnets.values(), [])
+  await create(driver, { options: { overlay: 'web', mtu: '1400' } })
+  assert.equal(host.journal.subnets.get('172.20.0.0/16')?.overlay, 'web')
+  assert.equal(host.journal.networks.get(WEB)?.mtu, 1400)
+})
+
+test('the subnet that our own address management leased is the one the network lives in', async () => {
+  const { host, driver } = await hostWithDriver(false)
+  await using _ = host
+  const { subnet } = await host.subnets.lease(pooled('web'), null)
+  await create(driver, { space: ADDRESS_SPACE, pool: subnet, options: { overlay: 'web' } })
+  assert.equal(host.journal.subnets.get(subnet)?.networkId, WEB)
+  assert.equal(host.journal.networks.get(WEB)?.ipam, 'overlay-ts')
+})
+
+test('-o overlay= that contradicts --ipam-opt overlay= is refused, and the subnet stays for Docker to release', async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  const { subnet } = await host.subnets.lease(pooled('web'), null)
+  const asked = { space: ADDRESS_SPACE, pool: subnet, options: { overlay: 'app' } }
+  await assert.rejects(create(driver, asked), {
+    code: 'conflict',
+    message: /-o overlay=app contradicts --ipam-opt overlay=web/,
+  })
+  assert.equal(host.journal.subnets.get(subnet)?.networkId, null)
+  await assert.rejects(create(driver, { ...asked, pool: '10.99.0.0/24' }), { code: 'not_found' })
+})
+
+test('-o overlay= names a shared pool at once, or says why it cannot', async () => {
+  const { store, host, driver } = await hostWithDriver(false)
+  await using _ = host
+  await store.commit([], [{ put: keyspace.overlay('app'), value: overlay(4099) }])
+  const wish: SubnetWish = {
+    kind: 'shared-pool',
+    pool: parseCidr('10.40.0.0/16'),
+    subnetLength: null,
+    subnet: null,
+  }
+  const { subnet } = await host.subnets.lease(wish, null)
+  const asked = { space: ADDRESS_SPACE, pool: subnet }
+  await assert.rejects(create(driver, { ...asked, options: { overlay: 'app' } }), {
+    code: 'conflict',
+    message: /the overlay app is routed/,
+  })
+  await create(driver, { ...asked, options: { overlay: 'web' } })
+  assert.equal(host.journal.subnets.get(subnet)?.overlay, 'web')
+})
+
+test('without any address management the addresses are ours, from the pool of an overlay that has one', async () => {
+  const { store, host, driver } = await hostWithDriver()
+  await using _ = host
+  await store.commit([], [{ put: keyspace.overlay('web'), value: overlay(4099, '10.50.0.0/16') }])
+  await host.mirror.refresh()
+  const nothing = { space: 'null', pool: '0.0.0.0/0', gateway: '' }
+  await create(driver, { ...nothing, options: { overlay: 'web' } })
+  const held = host.journal.subnets.values()[0]
+  assert.deepEqual([held?.kind, held?.pool, held?.vni], ['pooled', '10.50.0.0/16', 4099])
+  assert.equal(host.journal.networks.get(WEB)?.ipam, 'null')
+})
+
+test('IPv6, two subnets and a network without IPv4 are refused in words', async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  const six = { Options: { 'com.docker.network.enable_ipv6': true } }
+  await assert.rejects(create(driver, { more: six }), { code: 'unsupported', message: /--ipv6/ })
+  await assert.rejects(create(driver, { more: { IPv4Data: [] } }), { message: /needs IPv4/ })
+  const data = { AddressSpace: 'x', Pool: '172.20.0.0/16', Gateway: '', AuxAddresses: {} }
+  const two = [data, { ...data, Pool: '172.21.0.0/16' }]
+  await assert.rejects(create(driver, { more: { IPv4Data: two } }), {
+    message: /one subnet on each host; found 172\.20\.0\.0\/16, 172\.21\.0\.0\/16/,
+  })
+  assert.deepEqual(host.journal.subnets.values(), [])
+})
+
+test('endpoints of what is not known: joining is an error that says what to do, removing is done already', async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  await assert.rejects(
+    driver.join({
+      NetworkID: WEB,
+      EndpointID: 'e'.repeat(64),
+      SandboxKey: '/x',
+      Options: {},
+    } as never),
+    { code: 'not_found', message: /start the container again/ },
+  )
+  await driver.leave({ NetworkID: WEB, EndpointID: 'e'.repeat(64) })
+  await driver.deleteNetwork({ NetworkID: WEB })
+})

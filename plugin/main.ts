@@ -15,6 +15,7 @@ import { createNetworkDriver } from './network-driver.ts'
 import { createPluginApp } from './plugin-app.ts'
 import { metricsOf, stateOf } from './report.ts'
 import { listen } from './server.ts'
+import { clearStaleSocket } from './stale-socket.ts'
 import { etcdAddresses, openStore } from './store.ts'
 import { VERSION } from './version.ts'
 
@@ -31,6 +32,8 @@ const started = Promise.withResolvers<void>()
 const stopRequested = Promise.withResolvers<number>()
 
 try {
+  // The state directory of a plugin that runs is not ours to open.
+  await clearStaleSocket(config.socket)
   const etcd = openStore(config, log)
   const controller = await Controller.open({
     settings: { ...config, etcdAddresses: etcdAddresses(config), version: VERSION },

@@ -105,10 +105,13 @@ describe('overlay-ts starts', { concurrency: false }, () => {
 
   inLab('no second time on the same socket', async () => {
     const env = { SOCKET, STATE_DIR: host.stateDir, ETCD_ENDPOINTS: 'http://172.18.10.95:2379' }
+    const identity = join(host.stateDir, 'host-id')
+    const before = readFileSync(identity, 'utf8')
     await assert.rejects(
       runProgram(env, []),
       /exit 1:[^]*another process listens on \/run\/docker\/plugins\/overlay-ts\.sock; stop that plugin first, or set SOCKET/,
     )
+    assert.equal(readFileSync(identity, 'utf8'), before)
     await host.run('still', { network: 'web' })
   })
 

@@ -1,3 +1,5 @@
+import { OverlayError } from '../src/errors.ts'
+
 /** Where a step's line is written: a terminal, a pipe or a file. */
 export interface Paper {
   readonly isTTY?: boolean
@@ -25,6 +27,7 @@ export class Steps {
   /** The step that runs or failed. */
   #current: string | null = null
   #stopTurning: () => void = () => {}
+  #isOver = false
 
   constructor(paper: Paper) {
     this.#paper = paper
@@ -37,6 +40,7 @@ export class Steps {
 
   /** @throws whatever the body throws, after the step's line has said that it failed */
   async run<T>(title: string, body: (notes: Notes) => Promise<T>): Promise<T> {
+    if (this.#isOver) throw new OverlayError('host_state', `interrupted before: ${title}`)
     const started = performance.now()
     const said: string[] = []
     let stage = ''
@@ -56,13 +60,13 @@ export class Steps {
       this.#current = null
       return result
     } finally {
-      this.#end(mark, title, started)
-      for (const line of said) this.#paper.write(`    ${line}`.trimEnd() + '\n')
+      if (!this.#isOver) this.#end(mark, title, started, said)
     }
   }
 
-  /** Stops the mark of an interrupted step. */
+  /** Nothing more is printed, and no further step begins; the one that runs comes to its own end. */
   stop(): void {
+    this.#isOver = true
     this.#stopTurning()
   }
 
@@ -84,9 +88,10 @@ export class Steps {
     }
   }
 
-  #end(mark: string, title: string, started: number): void {
+  #end(mark: string, title: string, started: number, said: readonly string[]): void {
     this.#stopTurning()
     this.#paper.write(`${lineOf(`${mark} ${title}`, started)}\n`)
+    for (const line of said) this.#paper.write(`    ${line}`.trimEnd() + '\n')
   }
 }
 

@@ -245,5 +245,9 @@ export class Reconciler {
   }
 }
 
+/**
+ * Two states of one text need no look at the host between them. Cables are left out: each is plugged
+ * and unplugged by the call that asks for it, and a whole look takes three programs.
+ */
 const stateText = (state: HostState): string =>
-  JSON.stringify({ ...state, sysctls: [...state.sysctls] })
+  JSON.stringify({ ...state, ports: [], sysctls: [...state.sysctls] })

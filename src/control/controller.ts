@@ -12,9 +12,9 @@ import type { Keyspace } from '../store/keyspace.ts'
 import { ClusterMirror } from '../store/mirror.ts'
 import { ProblemLog } from '../store/problem-log.ts'
 import type { Store } from '../store/store.ts'
-import { ensureConfig } from '../store/write-config.ts'
 import { Addresses } from './addresses.ts'
 import { CoalescedTask } from './coalesced-task.ts'
+import { ConfigKeeper } from './config-keeper.ts'
 import { Endpoints } from './endpoints.ts'
 import { allHazards, observeHostFacts, type HostFacts } from './host-facts.ts'
 import { readHostIdentity, type HostIdentity } from './host-identity.ts'
@@ -73,6 +73,7 @@ export class Controller {
   readonly #options: ControllerOptions
   readonly #look: CoalescedTask
   readonly #naming: CoalescedTask
+  readonly #config: ConfigKeeper
   readonly #guard: WipeGuard
   readonly #hazardLog: ProblemLog
   #facts: HostFacts | OverlayError = new OverlayError('host_state', 'overlay-ts is still starting')
@@ -82,14 +83,11 @@ export class Controller {
     readonly held: string
     readonly safe: ClusterView
   } | null = null
-  #port: number | null = null
   #stopping: (() => void)[] = []
   #ticking = false
   #nextFullLook = 0
   #nextReclaim = 0
   #nextNaming = 0
-  /** The cluster's configuration as the store last had it. */
-  #config: string | null = null
   #complaint: string | null = null
 
   private constructor(options: ControllerOptions, journal: Journal, identity: HostIdentity) {
@@ -113,6 +111,7 @@ export class Controller {
       log,
       snapshotFile: join(settings.stateDir, 'cluster-snapshot.json'),
     })
+    this.#config = new ConfigKeeper({ store, keys, mirror: this.mirror, settings, log })
     const shared = { store, keys, mirror: this.mirror, journal, identity, facts, view, log }
     this.publisher = new Publisher({
       ...shared,
@@ -130,7 +129,7 @@ export class Controller {
       ...shared,
       publisher: this.publisher,
       poolLength: settings.poolLength,
-      ensureConfig: () => this.#ensureConfig(),
+      ensureConfig: () => this.#config.ensure(),
       complete: (raw) => this.#guard.complete(raw, performance.now()),
     })
     this.addresses = new Addresses(journal, () => this.mirror.view())
@@ -185,9 +184,9 @@ export class Controller {
     return this.#facts instanceof OverlayError ? this.mirror.view().problems : this.view().problems
   }
 
-  /** The VXLAN port: the stored configuration's, which wins, or this host's own setting until it is read. */
+  /** The VXLAN port. */
   get port(): number {
-    return this.#port ?? this.mirror.view().config?.port ?? this.#options.settings.vxlanPort
+    return this.#config.port
   }
 
   /** What keeps this host from serving new containers, as a sentence; null when nothing does. */
@@ -235,8 +234,7 @@ export class Controller {
     const isUp = await this.mirror.ready(24 * 60 * 60 * 1000)
     if (!isUp) return
     try {
-      await this.#restoreConfig()
-      await this.#ensureConfig()
+      await this.#config.ensure()
     } catch (error) {
       const reason = messageOf(error)
       if (reason !== this.#complaint) {
@@ -247,36 +245,9 @@ export class Controller {
     await this.#mapChanged()
   }
 
-  /** Writes or reads the cluster's configuration, once. @throws OverlayError bad_input, store_unavailable */
-  async #ensureConfig(): Promise<void> {
-    if (this.#port !== null) return
-    const { store, keys, settings, log } = this.#options
-    const { config, warnings } = await ensureConfig(store, keys, settings)
-    if (this.#port !== null) return
-    this.#port = config.port
-    for (const warning of warnings) log.warn(warning)
-    await this.mirror.refresh()
-  }
-
   async #mapChanged(): Promise<void> {
-    if (this.mirror.view().config) this.#config = this.#storedConfig() ?? this.#config
+    this.#config.note()
     await Promise.all([this.reconciler.attempt(), this.publisher.attempt()])
-  }
-
-  #storedConfig(): string | undefined {
-    return this.mirror.entries().get(this.#options.keys.config())?.value
-  }
-
-  /**
-   * A store that was emptied gets the configuration back that it had: this host's own variables may
-   * say otherwise. @throws OverlayError store_unavailable
-   */
-  async #restoreConfig(): Promise<void> {
-    const { store, keys } = this.#options
-    if (this.#config === null || this.#storedConfig() !== undefined) return
-    const key = keys.config()
-    await store.commit([{ key, is: 'absent' }], [{ put: key, value: this.#config }])
-    await this.mirror.refresh()
   }
 
   async #lookAround(): Promise<void> {
@@ -322,8 +293,8 @@ export class Controller {
         this.#nextNaming = tick + NAME_EVERY_MS
         void this.#naming.run()
       }
-      if (this.#port === null) await this.#agree()
-      await this.#restoreConfig()
+      if (!this.#config.isAgreed) await this.#agree()
+      await this.#config.restore()
     } catch (error) {
       this.#options.log.error({ reason: messageOf(error) }, 'housekeeping failed')
     } finally {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -95,7 +95,9 @@ test('a removal may be refused in its turn, by what the record is then', async (
 test('a record that cannot be written is not in memory either, and leaves no rest', async () => {
   const folder = await newFolder()
   const table = await open(folder)
+  await mkdir(join(folder, 'in-the-way.json'))
+  await assert.rejects(table.put('in-the-way', { count: 1 }))
   await assert.rejects(table.put('x'.repeat(300), { count: 1 }))
   assert.deepEqual(table.values(), [])
-  assert.deepEqual(await readdir(folder), [])
+  assert.deepEqual(await readdir(folder), ['in-the-way.json'])
 })

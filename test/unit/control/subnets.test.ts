@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Network } from '../../../src/control/journal.ts'
 import { UNBOUND_MS } from '../../../src/control/subnets.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
@@ -142,15 +143,18 @@ test('what no network came for is given back after a minute, what one lives in n
   assert.deepEqual([...subnets.keys()], [inUse])
 })
 
-test('a network that comes as its subnet is being reclaimed keeps it', async () => {
+test('a network that comes as its subnet is being reclaimed keeps it', async (t) => {
   const { host } = await cluster()
   await using _ = host
   const { subnet, since } = await host.subnets.lease(routed('web'), null)
-  const held = host.journal.networks.put(WEB, network(WEB, subnet))
-  // In the journal before the reclaim looks, though the reclaim was asked for first.
-  const slow = host.journal.subnets.update(subnet, (mine) => ({ ...mine }))
-  const reclaim = host.subnets.reclaim(since + UNBOUND_MS)
-  await Promise.all([held, slow, reclaim])
+  let has: Network[] = []
+  t.mock.method(host.journal.networks, 'values', () => has)
+  // The reclaim is asked for first, and gets its turn only after the network is there.
+  const turn = host.journal.subnets.update(subnet, (mine) => {
+    has = [network(WEB, subnet)]
+    return { ...mine }
+  })
+  await Promise.all([turn, host.subnets.reclaim(since + UNBOUND_MS)])
   assert.notEqual(host.journal.subnets.get(subnet), undefined)
 })
 

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { argv } from '../../lab/argv.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
+import { imageArchive } from '../../lab/image.ts'
 import { Lab } from '../../lab/lab.ts'
 import { CONVERSATIONS } from '../contract/protocol-conversations.ts'
 import { FakeDocker } from '../support/fake-docker.ts'
-import { explainFailure } from '../support/lab.ts'
+import { explainFailure, withLab } from '../support/lab.ts'
 import { playConversation } from '../support/libnetwork-conversation.ts'
+import { LibnetworkRecorder } from '../support/record-libnetwork.ts'
 import { UnixClient } from '../support/unix-client.ts'
 import { eventually, waitFor } from '../support/wait.ts'
 
@@ -70,6 +73,55 @@ describe('the plugin, spoken to as dockerd spoke when it was recorded', () => {
     }
   })
 })
+
+test('a real dockerd makes the calls that were recorded, with the same arguments', () =>
+  withLab({ hosts: [] }, async (lab) => {
+    const host = await lab.addHost('96', { docker: false })
+    const env = { SOCKET: '/run/docker/behind.sock' }
+    await using recorder = await LibnetworkRecorder.start(
+      host.pluginSocket,
+      host.machine.path('run', 'docker', 'behind.sock'),
+    )
+    await host.startPlugin({ env })
+    await host.startDocker()
+    await host.importImage(await imageArchive())
+    recorder.calls.splice(0)
+    const ipam = argv`--ipam-driver overlay-ts --ipam-opt overlay=web -o mtu=1400`
+    await host.docker('network', 'create', '-d', 'overlay-ts', ...ipam, 'web')
+    const plain = await host.run('plain', { network: 'web' })
+    await plain.remove()
+    await host.docker('network', 'rm', 'web')
+
+    const { calls } = recorder
+    assert.deepEqual([...new Set(calls.map(({ status }) => status))], [200])
+    // What every Docker does, whatever it asks besides.
+    const known = ['RequestPool', 'CreateNetwork', 'RequestAddress', 'CreateEndpoint', 'Join']
+    const undone = ['Leave', 'DeleteEndpoint', 'ReleaseAddress', 'ReleasePool', 'DeleteNetwork']
+    const order = calls.map(({ call }) => call.split('.')[1]!)
+    const first = [...known, ...undone].map((method) => order.indexOf(method))
+    assert.deepEqual(
+      first,
+      first.toSorted((a, b) => a - b),
+      order.join(', '),
+    )
+    assert.ok(!first.includes(-1), order.join(', '))
+
+    const version = await host.docker('version', '-f', '{{.Server.Version}}')
+    const release = version.split('.')[0]!
+    for (const [, { docker, commands }] of CONVERSATIONS) {
+      if (docker.split('.')[0] !== release) continue
+      // The keys of each request are the release's: a conversation with others is out of date.
+      for (const step of commands.flatMap(({ calls }) => calls)) {
+        const real = calls.find(({ call }) => call === step.call)
+        if (real === undefined || step.with === undefined) continue
+        assert.deepEqual(keysOf(step.with), keysOf(real.with), step.call)
+      }
+    }
+  }))
+
+function keysOf(value: unknown): string[] {
+  return Object.keys(value ?? {}).toSorted()
+}
 
 /** Of moby's libnetwork/drivers/remote/api and ipams/remote/api, 20.10 to 29. */
 const METHODS = [

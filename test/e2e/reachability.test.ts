@@ -7,10 +7,10 @@ import { Lab } from '../../lab/lab.ts'
 import { containsIp, parseCidr } from '../../src/net/cidr.ts'
 import { parseIpv4 } from '../../src/net/ipv4.ts'
 import { explainFailure } from '../support/lab.ts'
-import { waitFor } from '../support/wait.ts'
+import { eventually, waitFor } from '../support/wait.ts'
 import { answersFrom, assertReaches, seenAs } from './support/answers.ts'
-import { inside } from './support/inside.ts'
 import { createForm, FORMS, type NetworkForm } from './support/network-forms.ts'
+import { learnedMtu, sendUncut } from './support/path-mtu.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
 /** A host whose way to the others is narrower: its containers are reached through 1400 − 50 bytes. */
@@ -148,19 +148,15 @@ describe('containers on three Docker hosts', () => {
     for (const form of ['web', 'app'] as const) {
       const { container, ip: from } = on(form, '96')
       const narrow = on(form, NARROW)
-      const route = [`ip route get ${narrow.ip}`]
-      // A datagram of exactly 1350 bytes passes, one byte more is answered with the MTU.
-      const send = (size: number): Promise<string> =>
-        inside(container, [
-          `head -c ${size - 28} /dev/zero | socat -u -b 9000 - UDP4:${narrow.ip}:9,mtudiscover=2`,
-        ])
-      assert.doesNotMatch(await inside(container, route), /\bmtu\b/)
-      await send(1350)
-      await container.ping(narrow.ip)
-      assert.doesNotMatch(await inside(container, route), /\bmtu\b/)
-      await send(1351)
-      await container.ping(narrow.ip)
-      assert.match(await inside(container, route), /\bmtu 1350\b/)
+      await sendUncut(container, narrow.ip, 1350)
+      assert.equal(await learnedMtu(container, narrow.ip), null)
+      await eventually(
+        async () => {
+          await sendUncut(container, narrow.ip, 1351)
+          assert.equal(await learnedMtu(container, narrow.ip), 1350)
+        },
+        { what: 'the answer to what is too big', timeout: 30_000 },
+      )
 
       await narrow.container.host.docker(...argv`exec -d ${narrow.container.name} iperf3 -s -1`)
       const report = await waitFor(

@@ -8,7 +8,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { format } from 'prettier'
+import { format, resolveConfig } from 'prettier'
 import { messageOf } from '../src/errors.ts'
 import { isMet, type Bench } from './bench.ts'
 import { attach } from './benches/attach.ts'
@@ -64,7 +64,8 @@ try {
     load,
     sections,
   }
-  const text = await format(documentOf(results), { parser: 'markdown' })
+  const style = await resolveConfig(DOCUMENT)
+  const text = await format(documentOf(results), { ...style, parser: 'markdown' })
   console.log(text)
   if (chosen.length === BENCHES.length) writeFileSync(DOCUMENT, text)
   const missed = sections.flatMap(({ figures }) => figures.filter((f) => isMet(f) === false))

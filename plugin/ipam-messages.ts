@@ -9,8 +9,6 @@ import { goFlag, goStrings, goText } from './go-json.ts'
 /** Key of RequestAddress options; the value "com.docker.network.gateway" asks for the gateway. */
 export const REQUEST_ADDRESS_TYPE = 'RequestAddressType'
 export const GATEWAY_ADDRESS = 'com.docker.network.gateway'
-/** Key of RequestAddress options from Docker 29 on: the container's name. */
-export const ENDPOINT_NAME = 'com.docker.network.endpoint.name'
 
 const poolId = z.string().min(1, 'must not be empty')
 

@@ -131,9 +131,6 @@ export const discoveryRequest = z.object({
     .transform((value) => value ?? { Address: '', BindAddress: '', Self: false }),
 })
 
-export type NetworkOptions = z.output<typeof networkOptions>
-export type AttachmentOptions = z.output<typeof attachmentOptions>
-export type PortBinding = z.output<typeof portBinding>
 export type IpamData = z.output<typeof ipamData>
 export type GwAllocCheckRequest = z.output<typeof gwAllocCheckRequest>
 export type AllocateNetworkRequest = z.output<typeof allocateNetworkRequest>

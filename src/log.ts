@@ -3,17 +3,6 @@ import { pino, type Logger } from 'pino'
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** The field names that log lines use; a child logger binds them once. */
-export interface LogFields {
-  readonly component?: string
-  readonly network?: string
-  readonly endpoint?: string
-  readonly overlay?: string
-  readonly subnet?: string
-  readonly host?: string
-  readonly key?: string
-}
-
 export type Log = Logger
 
 /** The root logger: one JSON object a line on standard error, secrets never among its fields. */

@@ -10,7 +10,6 @@
  *   |                options, to a multiple of four                 |
  */
 export const TCP_LENGTH = 20
-export const TCP_MAX_LENGTH = 60
 
 export const TCP_SEQUENCE = 4
 export const TCP_ACKNOWLEDGMENT = 8

@@ -7,6 +7,7 @@ import { encodeHolder, encodeOverlay, encodeSubnet } from '../store/records.ts'
 import type { Operation } from '../store/store.ts'
 import { foreignHolder } from './foreign-holder.ts'
 import type { HeldSubnet } from './journal.ts'
+import { namedAsStored } from './named-as-stored.ts'
 import { nextVni } from './overlays.ts'
 import { subnetValue, type Publisher } from './subnet-value.ts'
 
@@ -33,8 +34,9 @@ export function decideOwnSubnets(
   const operations: Operation[] = []
   const renumbered: Renumbered[] = []
   const fresh = new Map<string, OverlayRecord>()
-  for (const mine of held) {
-    if (foreignHolder(view, mine, by.hostId) !== null) continue
+  for (const journaled of held) {
+    if (foreignHolder(view, journaled, by.hostId) !== null) continue
+    const mine = namedAsStored(view, journaled, by.hostId)
     const vni = mine.overlay === null ? 0 : overlayVni(view, mine, fresh, keys, operations)
     if (vni !== mine.vni) renumbered.push({ subnet: mine.subnet, vni })
     const subnet = parseCidr(mine.subnet)

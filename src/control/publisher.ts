@@ -16,6 +16,7 @@ import type { HostFacts } from './host-facts.ts'
 import type { HostIdentity } from './host-identity.ts'
 import type { HeldSubnet, Journal } from './journal.ts'
 import { membersOf } from './members.ts'
+import { namedAsStored } from './named-as-stored.ts'
 import { ownEndpointKeys, recordChanges, wantedRecords } from './simple-records.ts'
 import { StoreLease } from './store-lease.ts'
 import { subnetValue, type Publisher as By } from './subnet-value.ts'
@@ -211,9 +212,10 @@ export class Publisher {
   }
 
   /** Whether the lease, its holder and its overlay are in the store as the journal has them, or not ours to write. */
-  #isPublished(mine: HeldSubnet, by: By): boolean {
-    if (this.#lost.has(mine.subnet)) return true
+  #isPublished(journaled: HeldSubnet, by: By): boolean {
+    if (this.#lost.has(journaled.subnet)) return true
     const { keys, mirror } = this.#options
+    const mine = namedAsStored(mirror.view(), journaled, by.hostId)
     const entries = mirror.entries()
     const subnet = parseCidr(mine.subnet)
     const lease = entries.get(keys.subnet(subnet))

@@ -141,6 +141,8 @@ export class Subnets {
       this.#refusals.delete(subnet)
       log.info({ subnet, overlay: overlay.name, vni: overlay.vni }, 'subnet joined its overlay')
     } catch (error) {
+      // Given back meanwhile: nobody is left to be refused.
+      if (!journal.subnets.get(subnet)) return
       const refusal =
         error instanceof OverlayError
           ? error
@@ -153,9 +155,15 @@ export class Subnets {
   }
 
   async #name(held: HeldSubnet, name: string): Promise<NamedOverlay> {
-    const { store, keys, mirror, publisher, complete } = this.#options
+    const { store, keys, mirror, journal, publisher, complete } = this.#options
     const overlay = await publisher.writing((by) =>
-      allocate(store, keys, (view) => decideNaming(complete(view), held, name, by, keys)),
+      allocate(store, keys, (view) => {
+        // Asked again each time: what was given back meanwhile must not come back to the store.
+        if (!journal.subnets.get(held.subnet)) {
+          throw new OverlayError('conflict', `the subnet ${held.subnet} was given back meanwhile`)
+        }
+        return decideNaming(complete(view), held, name, by, keys)
+      }),
     )
     // The watch brings it too.
     await mirror.refresh().catch(() => undefined)

@@ -67,3 +67,20 @@ test("another host's lease on a held subnet, or on a part of it, is never writte
     ['subnets/10.47.129.0-24', 'holders/10.47.129.0-24'],
   )
 })
+
+test('a subnet that was named in the store keeps its overlay there until the journal knows it', () => {
+  const view = clusterOf({
+    'overlays/app': overlay(4097),
+    'subnets/10.47.128.0-24': lease({ hostId: ME, overlay: 'app', vni: 4097 }),
+  })
+  const unnamed = held('10.47.128.0/24', { overlay: null, vni: 0 })
+  const decision = decideOwnSubnets(view, [unnamed], BY, keyspace)
+  assert.match(writesOf(decision)[0]!, /"VNI":4097.*"Overlay":"app"/)
+  assert.deepEqual(decision.result, [])
+})
+
+test("an overlay that another host's expired lease was in is nobody's name for ours", () => {
+  const view = clusterOf({ 'overlays/app': overlay(4097) })
+  const unnamed = held('10.47.128.0/24', { overlay: null, vni: 0 })
+  assert.match(writesOf(decideOwnSubnets(view, [unnamed], BY, keyspace))[0]!, /"Overlay":null/)
+})

@@ -4,6 +4,7 @@ import type { Network } from '../../../src/control/journal.ts'
 import { UNBOUND_MS } from '../../../src/control/subnets.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
+import type { CommitResult } from '../../../src/store/store.ts'
 import { parseView } from '../../../src/store/parse-view.ts'
 import { keyspace } from '../store/view-support.ts'
 import { ControlHost, docker, keysOf, pooled, routed, writeConfig } from './control-host.ts'
@@ -120,6 +121,43 @@ test('a name learned twice, or for what is not held, changes nothing', async () 
   await host.subnets.name('10.99.0.0/24', 'web')
   assert.equal((await store.range(keyspace.root)).revision, before)
 })
+
+/** A store in which something happens before or after the transaction that names an overlay. */
+class NamingStore extends MemoryStore {
+  before: () => Promise<void> = async () => {}
+  after: () => Promise<void> = async () => {}
+
+  override async commit(...args: Parameters<MemoryStore['commit']>): Promise<CommitResult> {
+    const names = args[1].some((operation) => 'put' in operation && operation.put === BRIEF)
+    if (names) await this.before()
+    const result = await super.commit(...args)
+    if (names) await this.after()
+    return result
+  }
+}
+const BRIEF = keyspace.overlay('brief')
+
+for (const moment of ['before', 'after'] as const) {
+  test(`a network that goes right ${moment} its name is in the store leaves no lease and no overlay`, async () => {
+    const store = new NamingStore()
+    await writeConfig(store)
+    await using host = await ControlHost.start(store, { number: 96 })
+    await host.publisher.run()
+    const before = await keysOf(store)
+    const subnet = await host.createNetwork(WEB, routed(null))
+    let hits = 0
+    store[moment] = async () => {
+      if (hits++ > 0) return
+      await host.mirror.refresh()
+      await host.publisher.run()
+      await host.removeNetwork(WEB)
+    }
+    await host.subnets.name(subnet, 'brief')
+    assert.equal(hits, 1)
+    assert.deepEqual(await keysOf(store), ['allocator', ...before])
+    assert.equal(host.subnets.refusal(subnet), null)
+  })
+}
 
 test('what no network came for is given back after a minute, what one lives in never', async () => {
   const { store, host } = await cluster()

@@ -1,7 +1,7 @@
 import { argv } from './argv.ts'
 import type { DockerHost } from './docker-host.ts'
 import { OverlayError } from '../src/errors.ts'
-import { PEER_PORT } from './image.ts'
+import { PEER_PORT, udpQuestion } from './image.ts'
 
 /** A running container of the lab's image, by name on its host. */
 export class Container {
@@ -72,8 +72,7 @@ export class Container {
 
   /** The same over UDP; empty when no answer comes within a second. */
   async udpSourceSeenBy(ip: string): Promise<string> {
-    const ask = `echo | socat -T 1 - UDP4:${ip}:${PEER_PORT}`
-    return (await this.exec('sh', '-c', ask)).trim()
+    return (await this.exec('sh', '-c', udpQuestion(`${ip}:${PEER_PORT}`, 1))).trim()
   }
 
   async remove(): Promise<void> {

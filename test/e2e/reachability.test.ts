@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { argv } from '../../lab/argv.ts'
 import type { Container } from '../../lab/container.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
+import { udpQuestion } from '../../lab/image.ts'
 import { Lab } from '../../lab/lab.ts'
 import { containsIp, parseCidr } from '../../src/net/cidr.ts'
 import { parseIpv4 } from '../../src/net/ipv4.ts'
@@ -126,7 +127,7 @@ describe('containers on three Docker hosts', () => {
     const tcp = (from: { exec: Container['exec'] }): Promise<string> =>
       from.exec(...argv`timeout 3 busybox wget -q -O - http://${ip}:8080/cgi-bin/peer`)
     const udp = (from: { exec: Container['exec'] }): Promise<string> =>
-      from.exec('sh', '-c', `echo | socat -T 2 - UDP4:${ip}:8007`)
+      from.exec('sh', '-c', udpQuestion(`${ip}:8007`, 2))
     await assertReaches(on('web', '98').container, [await server.ip('web')], on('web', '98').ip)
     // A host by its own address; a container behind docker_gwbridge by that of its host.
     for (const asker of [lab.host('98'), on('web', '98').container, on('app', '98').container]) {

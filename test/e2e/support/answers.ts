@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Container } from '../../../lab/container.ts'
 import type { DockerHost } from '../../../lab/docker-host.ts'
-import { PEER_PORT } from '../../../lab/image.ts'
+import { PEER_PORT, udpQuestion } from '../../../lab/image.ts'
 import { waitFor } from '../../support/wait.ts'
 
 /** Who asks: a container, or a host for itself. */
@@ -22,7 +22,7 @@ export const NO_ANSWER: Answer = { tcp: '', udp: '', icmp: false }
 /** All questions at once, one line for each answer. Both sides' shells have the same programs. */
 const ASK = `seconds=$1; shift
 tcp() { echo "$1,tcp,$(timeout $seconds busybox wget -q -O - "http://$1/cgi-bin/peer" 2>/dev/null)"; }
-udp() { echo "$1,udp,$(echo | socat -T $seconds - "UDP4:$1:${PEER_PORT}" 2>/dev/null)"; }
+udp() { echo "$1,udp,$(${udpQuestion(`$1:${PEER_PORT}`, '$seconds')} 2>/dev/null)"; }
 icmp() { busybox ping -q -c 1 -W $seconds "$1" >/dev/null 2>&1 && echo "$1,icmp,yes"; }
 for ip in "$@"; do tcp "$ip" & udp "$ip" & icmp "$ip" & done
 wait`

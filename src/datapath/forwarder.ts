@@ -1,12 +1,5 @@
 import { load16 } from '../packet/bytes.ts'
-import {
-  classify,
-  InnerPacket,
-  KIND_IPV6,
-  KIND_MALFORMED,
-  KIND_TCP,
-  KIND_UDP,
-} from '../packet/classify.ts'
+import { classify, InnerPacket, KIND_MALFORMED, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
 import { decapsulatedEcn, ECN_DROP, ECN_MASK, encapsulatedEcn } from '../packet/ecn.ts'
 import {
   ETHERNET_LENGTH,
@@ -164,7 +157,7 @@ export class Forwarder {
       return COUNTER.tx_drop_malformed
     }
     const frame = packet.at - ENCAPSULATION
-    encapsulate(bytes, frame, this.#map, entry)
+    encapsulate(bytes, frame, this.#map, entry, packet.version)
     const frameLength = ENCAPSULATION + packet.length
     this.#outbox.put(hash, this.#map.publicIp(entry), tos, frame, frameLength, 0, 0)
     return PASS
@@ -192,7 +185,7 @@ export class Forwarder {
   #refusalFromContainers(): number {
     const packet = this.#packet
     const map = this.#map
-    if (packet.kind === KIND_IPV6) return COUNTER.tx_drop_ipv6
+    if (packet.version === 6) return COUNTER.tx_drop_ipv6
     if (packet.kind === KIND_MALFORMED) return COUNTER.tx_drop_malformed
     if (isMulticastOrBroadcast(packet.destination)) return COUNTER.tx_drop_multicast
 
@@ -275,7 +268,7 @@ export class Forwarder {
     if (!isTo(bytes, ethernet, map.bytes, map.ownMacAt)) return COUNTER.rx_drop_mac_destination
 
     classify(bytes, ethernet + ETHERNET_LENGTH, length - ENCAPSULATION, packet)
-    if (packet.kind === KIND_MALFORMED || packet.kind === KIND_IPV6) {
+    if (packet.kind === KIND_MALFORMED || packet.version !== 4) {
       return COUNTER.rx_drop_malformed
     }
     if (!headerChecksumIsValid(bytes, packet.at, packet.headerLength)) {

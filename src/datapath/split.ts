@@ -156,7 +156,7 @@ export class Splitter {
   #writeTemplate(packet: InnerPacket, map: SubnetMap, entry: number): number {
     const { bytes } = this.#memory
     const at = this.#template
-    encapsulate(bytes, at, map, entry)
+    encapsulate(bytes, at, map, entry, packet.version)
     const ip = at + ENCAPSULATION
     bytes.copyWithin(ip, packet.at, packet.payloadAt)
     store16(bytes, ip + TOTAL_LENGTH, 0)

@@ -1,7 +1,6 @@
 import { load16, store16 } from '../packet/bytes.ts'
-import { checksumOf, fold, pseudoHeaderSum } from '../packet/checksum.ts'
+import { checksumOf, fold, pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
-import { PROTOCOL_UDP } from '../packet/ipv4.ts'
 import { TCP_CHECKSUM } from '../packet/tcp.ts'
 import { UDP_CHECKSUM, UDP_TOTAL } from '../packet/udp.ts'
 
@@ -27,14 +26,16 @@ function coveredLength(bytes: Uint8Array, packet: InnerPacket): number {
     : packet.length - packet.headerLength
 }
 
+/** The pseudo header's sum for the packet's addresses and protocol and a length of one's own. */
+export function pseudoSumFor(bytes: Uint8Array, packet: InnerPacket, length: number): number {
+  return packet.version === 6
+    ? pseudoHeaderSum6(bytes, packet.sourceAt, packet.protocol, length)
+    : pseudoHeaderSum(packet.source, packet.destination, packet.protocol, length)
+}
+
 /** The pseudo header's sum for the packet as it stands: what a partial checksum field holds. */
 export function pseudoSumOf(bytes: Uint8Array, packet: InnerPacket): number {
-  return pseudoHeaderSum(
-    packet.source,
-    packet.destination,
-    packet.protocol,
-    coveredLength(bytes, packet),
-  )
+  return pseudoSumFor(bytes, packet, coveredLength(bytes, packet))
 }
 
 /** Judges the checksum of a received packet. */
@@ -64,8 +65,9 @@ export function complete(
   if (start < packet.headerLength || start + offset + 2 > packet.length) return false
   // The field takes part in the sum: it holds the pseudo header's.
   const checksum = checksumOf(sum(packet.at + start, packet.length - start))
-  // Zero would tell a UDP receiver that there is no checksum (RFC 768).
-  const sent = checksum === 0 && packet.protocol === PROTOCOL_UDP ? 0xffff : checksum
+  // Zero would tell a UDP receiver that there is no checksum (RFC 768). The field's place tells UDP
+  // from TCP, wherever the header stands: in a tunnel of the container's own, say.
+  const sent = checksum === 0 && offset === UDP_CHECKSUM ? 0xffff : checksum
   store16(bytes, packet.at + start + offset, sent)
   return true
 }

@@ -31,7 +31,7 @@ export function swapSum(sum: number): number {
   return ((sum & 0xff) << 8) | (sum >>> 8)
 }
 
-/** RFC 768, RFC 9293 section 3.1: the words of the pseudo header, folded but not complemented. */
+/** RFC 768, RFC 9293 section 3.1: the words of IPv4's pseudo header, folded but not complemented. */
 export function pseudoHeaderSum(
   source: number,
   destination: number,
@@ -46,4 +46,14 @@ export function pseudoHeaderSum(
       protocol +
       transportLength,
   )
+}
+
+/** RFC 8200 section 8.1: the same of IPv6, whose two addresses stand next to each other in the header. */
+export function pseudoHeaderSum6(
+  bytes: Uint8Array,
+  addressesAt: number,
+  protocol: number,
+  transportLength: number,
+): number {
+  return fold(sumOf(bytes, addressesAt, 32) + protocol + transportLength)
 }

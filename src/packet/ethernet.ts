@@ -14,6 +14,11 @@ const SOURCE = 6
 const TYPE = 12
 const MAC_LENGTH = 6
 
+/** The type of an IP packet of version 4 or 6. */
+export function etherTypeOfIp(version: number): number {
+  return version === 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4
+}
+
 export function etherType(bytes: Uint8Array, at: number): number {
   return (bytes[at + TYPE]! << 8) | bytes[at + TYPE + 1]!
 }

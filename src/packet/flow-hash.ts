@@ -1,18 +1,32 @@
 import { load32 } from './bytes.ts'
 import type { InnerPacket } from './classify.ts'
-import { KIND_TCP, KIND_UDP } from './classify.ts'
+import { KIND_FRAGMENT, KIND_TCP, KIND_UDP } from './classify.ts'
 
 /**
  * A number that is equal for all packets of one flow and spreads different flows, for the outer source
- * port (RFC 7348 section 5: "a hash of fields from the inner packet"). Addresses and protocol only for
- * fragments, of which only the first has ports: all of a datagram must take one path.
+ * port (RFC 7348 section 5: "a hash of fields from the inner packet"). Addresses only for fragments, of
+ * which only the first has ports: all of a datagram must take one path. IPv6's flow label stands for
+ * nothing that ports do not tell, and its sender may change it (RFC 6437 section 3).
  */
 export function flowHash(bytes: Uint8Array, packet: InnerPacket): number {
   const ported = packet.kind === KIND_TCP || packet.kind === KIND_UDP
   const ports = ported ? load32(bytes, packet.transportAt) : 0
-  let hash = Math.imul(packet.source ^ 0x9e3779b9, 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 15) ^ packet.destination, 0xc2b2ae35)
+  const protocol = packet.kind === KIND_FRAGMENT ? 0 : packet.protocol
+  const is6 = packet.version === 6
+  const source = is6 ? mixed(bytes, packet.sourceAt) : packet.source
+  const destination = is6 ? mixed(bytes, packet.destinationAt) : packet.destination
+  let hash = Math.imul(source ^ 0x9e3779b9, 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 15) ^ destination, 0xc2b2ae35)
   hash = Math.imul(hash ^ (hash >>> 13) ^ ports, 0x27d4eb2f)
-  hash ^= packet.protocol + (hash >>> 16)
+  hash ^= protocol + (hash >>> 16)
   return hash >>> 0
+}
+
+/** An IPv6 address as 32 bits. */
+function mixed(bytes: Uint8Array, at: number): number {
+  let hash = load32(bytes, at)
+  for (let i = 4; i < 16; i += 4) {
+    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) ^ load32(bytes, at + i)
+  }
+  return hash
 }

@@ -29,8 +29,8 @@ export const HEADER_CHECKSUM = 10
 export const SOURCE = 12
 export const DESTINATION = 16
 
-const MORE_FRAGMENTS = 0x2000
-const FRAGMENT_OFFSET = 0x1fff
+export const MORE_FRAGMENTS = 0x2000
+export const FRAGMENT_OFFSET = 0x1fff
 
 /** The version nibble, which every IP packet begins with. */
 export function versionOf(bytes: Uint8Array, at: number): number {

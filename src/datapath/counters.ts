@@ -19,15 +19,18 @@ export const COUNTER_GROUPS = {
     tun_write_bytes: 'Bytes of IP packets written to the TUN',
     tun_write_errors: 'Writes to the TUN that the kernel refused; what they held is lost',
     rx_coalesced: 'Segments that reached the TUN inside a super-packet',
+    tx_icmp_too_big: 'ICMP answers to packets that were dropped as too big',
+    tx_icmp_limited: 'ICMP answers not given because the flow has had enough of them',
   },
   'underlay, sent': {
     tx_packets: 'Packets and super-packets accepted for sending',
+    tx_fragmented: 'Packets and super-packets cut into IPv4 fragments for a smaller peer MTU',
     tx_sendmsg: 'sendmsg calls that the kernel accepted',
     tx_segments: 'VXLAN frames sent',
     tx_bytes: 'Bytes of VXLAN frames sent, outer IP and UDP headers not included',
     tx_gso_fallbacks: 'Batches that the kernel refused to segment, sent again one by one',
     tx_lost_backpressure: 'Frames lost because the socket or device queue was full',
-    tx_lost_too_big: 'Frames lost because the path to the peer carries less than the peer MTU',
+    tx_lost_too_big: 'Frames lost because the path to the peer carries less than was known',
     tx_lost_error: 'Frames lost because sending failed otherwise (no route, link down)',
   },
   'underlay, received': {
@@ -47,7 +50,7 @@ export const COUNTER_GROUPS = {
     tx_drop_local: 'Destination is in a subnet of this host: its route should not lead to the TUN',
     tx_drop_overlay_unknown: 'The overlay of the source’s subnet is not known yet',
     tx_drop_overlay_mismatch: 'Source and destination are in different overlays',
-    tx_drop_too_big: 'The packet is larger than the peer MTU',
+    tx_drop_too_big: 'The packet is larger than the peer MTU and may not be cut',
   },
   'dropped, from the underlay': {
     rx_drop_truncated: 'The datagram was larger than the buffer, or its control data was cut',

@@ -69,11 +69,30 @@ export class SendBatch {
   }
 }
 
+/** Takes frames one by one. */
+export interface FrameSink {
+  /**
+   * Queues one frame, given as a header and a payload that lie apart, or as a whole with a payload of
+   * no length. The memory stays in use until flush().
+   */
+  put(
+    hash: number,
+    destination: number,
+    tos: number,
+    headerAt: number,
+    headerLength: number,
+    payloadAt: number,
+    payloadLength: number,
+  ): void
+  /** Sends whatever is queued. */
+  flush(): void
+}
+
 /**
  * Frames on their way to the underlay. There is one open batch for each send port; a flow always takes
  * the same port, so its frames stay in order.
  */
-export class Outbox {
+export class Outbox implements FrameSink {
   readonly #lanes: readonly SendBatch[]
   readonly #port: UnderlayPort
 
@@ -82,10 +101,6 @@ export class Outbox {
     this.#port = port
   }
 
-  /**
-   * Queues one frame, given as a header and a payload that lie apart, or as a whole with a payload of
-   * no length. The memory stays in use until flush().
-   */
   put(
     hash: number,
     destination: number,

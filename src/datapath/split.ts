@@ -5,7 +5,7 @@ import { HEADER_CHECKSUM, IDENTIFICATION, TOTAL_LENGTH } from '../packet/ipv4.ts
 import { CWR, FIN, PSH, TCP_CHECKSUM, TCP_FLAGS, TCP_SEQUENCE } from '../packet/tcp.ts'
 import { UDP_CHECKSUM, UDP_TOTAL } from '../packet/udp.ts'
 import { ENCAPSULATION, encapsulate } from './encapsulate.ts'
-import type { Outbox } from './outbox.ts'
+import type { FrameSink } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import type { SubnetMap } from './subnet-map.ts'
 import type { SumBytes } from './transport-checksum.ts'
@@ -23,12 +23,12 @@ const SLOTS = 512
 export class Splitter {
   readonly #memory: PacketMemory
   readonly #sum: SumBytes
-  readonly #outbox: Outbox
+  readonly #outbox: FrameSink
   readonly #template: number
   readonly #slots: number
   #nextSlot = 0
 
-  constructor(memory: PacketMemory, sum: SumBytes, outbox: Outbox) {
+  constructor(memory: PacketMemory, sum: SumBytes, outbox: FrameSink) {
     this.#memory = memory
     this.#sum = sum
     this.#outbox = outbox

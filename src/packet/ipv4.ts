@@ -29,6 +29,7 @@ export const HEADER_CHECKSUM = 10
 export const SOURCE = 12
 export const DESTINATION = 16
 
+export const DONT_FRAGMENT = 0x4000
 export const MORE_FRAGMENTS = 0x2000
 export const FRAGMENT_OFFSET = 0x1fff
 

@@ -70,6 +70,11 @@ export function isPart(bytes: Uint8Array, fragmentAt: number): boolean {
   return (load16(bytes, fragmentAt + FRAGMENT_OFFSET) & OFFSET_AND_MORE) !== 0
 }
 
+/** Whether a fragment header stands before the first part, the one with the transport header. */
+export function isFirstPart(bytes: Uint8Array, fragmentAt: number): boolean {
+  return (load16(bytes, fragmentAt + FRAGMENT_OFFSET) & ~7) === 0
+}
+
 /** ff00::/8. There is no broadcast. */
 export function isMulticast6(bytes: Uint8Array, addressAt: number): boolean {
   return bytes[addressAt] === 0xff

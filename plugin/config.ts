@@ -38,6 +38,7 @@ export interface Config {
   readonly vxlanPort: number
   readonly datapath: 'userspace'
   readonly workers: number
+  readonly dscp: number | 'inherit'
   readonly socket: string
   readonly stateDir: string
   readonly adminListen: ListenAddress
@@ -76,6 +77,7 @@ export function loadConfig(env: Environment): Config {
     vxlanPort: all.VXLAN_PORT,
     datapath: all.DATAPATH,
     workers: all.WORKERS,
+    dscp: all.DSCP,
     socket: all.SOCKET,
     stateDir: all.STATE_DIR,
     adminListen: all.ADMIN_LISTEN,

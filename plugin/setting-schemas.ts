@@ -54,6 +54,14 @@ export function wholeNumber(from: number, to: number): z.ZodType<number, string>
   })
 }
 
+export const dscp = reading(
+  '"inherit" or a whole number from 0 to 63',
+  (found): number | 'inherit' | undefined => {
+    if (found === 'inherit') return found
+    return /^\d{1,2}$/.test(found) && Number(found) <= 63 ? Number(found) : undefined
+  },
+)
+
 /** One of the words; `refused` are understood, and the reason against each is said. */
 export function oneOf<const Word extends string>(
   words: readonly Word[],

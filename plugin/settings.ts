@@ -3,6 +3,7 @@ import { LOG_LEVELS } from '../src/log.ts'
 import {
   absolutePath,
   dockerAddress,
+  dscp,
   etcdEndpoints,
   etcdPrefix,
   interfaceName,
@@ -127,6 +128,11 @@ export const SETTINGS = {
     fallback: '1',
     meaning: 'Threads of the forwarder',
     schema: wholeNumber(1, 64),
+  },
+  DSCP: {
+    fallback: '0',
+    meaning: 'DSCP of the tunnel packets, 0 to 63; "inherit" takes that of the packet inside',
+    schema: dscp,
   },
   SOCKET: {
     fallback: '/run/docker/plugins/overlay-ts.sock',

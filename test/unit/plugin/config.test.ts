@@ -38,6 +38,7 @@ test('an empty environment gives the documented defaults', () => {
   assert.equal(config.subnetLength, 24)
   assert.equal(config.vxlanPort, 8472)
   assert.equal(config.workers, 1)
+  assert.equal(config.dscp, 0)
   assert.equal(config.datapath, 'userspace')
   assert.equal(config.iface, null)
   assert.equal(config.hostIp, null)
@@ -70,6 +71,7 @@ test('every variable is taken', (t) => {
     VXLAN_PORT: '4789',
     DATAPATH: 'userspace',
     WORKERS: '4',
+    DSCP: 'inherit',
     SOCKET: '/run/docker/plugins/web.sock',
     STATE_DIR: '/data',
     ADMIN_LISTEN: '[::1]:0',
@@ -94,6 +96,7 @@ test('every variable is taken', (t) => {
   assert.equal(config.subnetLength, 26)
   assert.equal(config.vxlanPort, 4789)
   assert.equal(config.workers, 4)
+  assert.equal(config.dscp, 'inherit')
   assert.equal(config.socket, '/run/docker/plugins/web.sock')
   assert.equal(config.stateDir, '/data')
   assert.deepEqual(config.adminListen, { host: '::1', port: 0 })
@@ -116,6 +119,7 @@ test('all problems are said at once, each with its variable, what was found and 
       NETWORK: '10.32.0.1/12',
       VXLAN_PORT: '70000',
       WORKERS: '0',
+      DSCP: '64',
       DATAPATH: 'kernel',
       LOG_LEVEL: 'loud',
       HOST_IP: '127.0.0.1',
@@ -128,6 +132,7 @@ test('all problems are said at once, each with its variable, what was found and 
       'VXLAN_PORT: found "70000", wanted a whole number from 1 to 65535',
       'DATAPATH: found "kernel", wanted userspace (the kernel datapath is not part of this version)',
       'WORKERS: found "0", wanted a whole number from 1 to 64',
+      'DSCP: found "64", wanted "inherit" or a whole number from 0 to 63',
       'LOG_LEVEL: found "loud", wanted fatal, error, warn, info, debug, trace, silent',
     ],
   )

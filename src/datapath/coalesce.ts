@@ -2,8 +2,8 @@ import { store16 } from '../packet/bytes.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
 import {
   GSO_NONE,
-  GSO_TCPV4,
   GSO_UDP,
+  gsoTypeOfTcp,
   VNET_LENGTH,
   writePartialVnet,
   writePlainVnet,
@@ -12,7 +12,7 @@ import { COUNTER, type Counters } from './counters.ts'
 import { Gather } from './gather.ts'
 import { MAX_SEGMENTS, OPEN_RUNS } from './limits.ts'
 import type { PacketMemory } from './packet-memory.ts'
-import { isCandidate, Run } from './run.ts'
+import { isCandidate, isWholeDatagram, Run } from './run.ts'
 import {
   CHECKSUM_PARTIAL,
   CHECKSUM_VALID,
@@ -45,6 +45,8 @@ export class Coalescer {
   readonly #options: CoalesceOptions
   readonly #runs: readonly Run[]
   readonly #single: Gather
+  /** The run that the last segment joined or began: the next is mostly of the same flow. */
+  #latest: Run
   #oldest = 0
 
   constructor(
@@ -58,6 +60,7 @@ export class Coalescer {
     this.#counters = counters
     this.#options = options
     this.#runs = Array.from({ length: OPEN_RUNS }, () => new Run(memory))
+    this.#latest = this.#runs[0]!
     this.#single = new Gather(memory, 1)
   }
 
@@ -68,6 +71,8 @@ export class Coalescer {
    */
   put(packet: InnerPacket, checksum: number, segmentPayload: number): void {
     if (packet.kind !== KIND_TCP && packet.kind !== KIND_UDP) {
+      // A fragment, or what hides behind another header, may be of any flow between these addresses.
+      this.#writeAllBetween(packet)
       writePlainVnet(this.#memory.bytes, packet.at - VNET_LENGTH)
       this.#writeSingle(packet)
       return
@@ -81,12 +86,14 @@ export class Coalescer {
     if (run !== null) {
       if (joins && run.takes(packet)) {
         run.append(packet)
+        this.#latest = run
         return
       }
       this.#write(run)
     }
     if (joins) {
-      this.#freeRun().begin(packet)
+      this.#latest = this.#freeRun()
+      this.#latest.begin(packet)
       return
     }
     this.#writeVnet(packet, checksum, segmentPayload)
@@ -94,18 +101,32 @@ export class Coalescer {
   }
 
   flush(): void {
-    for (const run of this.#runs) this.#write(run)
+    for (let i = 0; i < OPEN_RUNS; i++) this.#write(this.#runs[i]!)
   }
 
   #runOf(packet: InnerPacket): Run | null {
-    for (const run of this.#runs) if (run.isOf(packet)) return run
+    if (this.#latest.isOf(packet)) return this.#latest
+    for (let i = 0; i < OPEN_RUNS; i++) {
+      const run = this.#runs[i]!
+      if (run.isOf(packet)) return run
+    }
     return null
   }
 
+  #writeAllBetween(packet: InnerPacket): void {
+    for (let i = 0; i < OPEN_RUNS; i++) {
+      const run = this.#runs[i]!
+      if (run.isBetween(packet)) this.#write(run)
+    }
+  }
+
   #freeRun(): Run {
-    for (const run of this.#runs) if (run.segments === 0) return run
+    for (let i = 0; i < OPEN_RUNS; i++) {
+      const run = this.#runs[i]!
+      if (run.segments === 0) return run
+    }
     const run = this.#runs[this.#oldest]!
-    this.#oldest = (this.#oldest + 1) % this.#runs.length
+    this.#oldest = (this.#oldest + 1) % OPEN_RUNS
     this.#write(run)
     return run
   }
@@ -137,7 +158,7 @@ export class Coalescer {
     writePartialVnet(
       bytes,
       vnet,
-      !cut ? GSO_NONE : packet.kind === KIND_TCP ? GSO_TCPV4 : GSO_UDP,
+      !cut ? GSO_NONE : packet.kind === KIND_TCP ? gsoTypeOfTcp(packet.version) : GSO_UDP,
       packet.headerLength + packet.transportHeaderLength,
       cut ? segmentPayload : 0,
       packet.headerLength,
@@ -148,6 +169,10 @@ export class Coalescer {
   #canCut(packet: InnerPacket, segmentPayload: number): boolean {
     if (packet.payloadLength <= segmentPayload) return false
     if (packet.kind === KIND_TCP) return true
-    return this.#options.udp && packet.payloadLength <= segmentPayload * MAX_SEGMENTS
+    return (
+      this.#options.udp &&
+      packet.payloadLength <= segmentPayload * MAX_SEGMENTS &&
+      isWholeDatagram(this.#memory.bytes, packet)
+    )
   }
 }

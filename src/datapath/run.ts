@@ -1,22 +1,25 @@
 import { load16, load32, store16 } from '../packet/bytes.ts'
-import { pseudoHeaderSum } from '../packet/checksum.ts'
+import { pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
 import { FRAGMENT, IPV4_LENGTH, sealHeader, TOS, TOTAL_LENGTH, TTL } from '../packet/ipv4.ts'
+import { HOP_LIMIT, IPV6_LENGTH, isSameAddress6, PAYLOAD_LENGTH } from '../packet/ipv6.ts'
 import {
   ACK,
   ECE,
   PSH,
   TCP_ACKNOWLEDGMENT,
   TCP_CHECKSUM,
+  TCP_DATA_OFFSET,
   TCP_FLAGS,
   TCP_LENGTH,
   TCP_SEQUENCE,
+  TCP_URGENT,
   TCP_WINDOW,
 } from '../packet/tcp.ts'
 import { UDP_CHECKSUM, UDP_TOTAL } from '../packet/udp.ts'
 import {
-  GSO_TCPV4,
   GSO_UDP,
+  gsoTypeOfTcp,
   VNET_LENGTH,
   writePartialVnet,
   writePlainVnet,
@@ -37,12 +40,16 @@ export class Run {
   readonly #memory: PacketMemory
   /** The first segment. */
   #at = 0
-  #transportAt = 0
-  #kind = 0
+  #version = 0
+  #sourceAt = 0
+  #destinationAt = 0
   #source = 0
   #destination = 0
+  #transportAt = 0
+  #kind = 0
   #protocol = 0
   #ports = 0
+  #ipHeader = 0
   #headers = 0
   #segmentPayload = 0
   #payload = 0
@@ -57,26 +64,42 @@ export class Run {
     this.pieces = new Gather(memory, MAX_PIECES)
   }
 
-  /** Whether the packet is of this run's flow: the 5-tuple. */
+  /** Whether the TCP or UDP packet is of this run's flow: the 5-tuple. */
   isOf(packet: InnerPacket): boolean {
     return (
       this.segments > 0 &&
-      this.#source === packet.source &&
-      this.#destination === packet.destination &&
+      this.#ports === load32(this.#memory.bytes, packet.transportAt) &&
       this.#kind === packet.kind &&
-      this.#ports === load32(this.#memory.bytes, packet.transportAt)
+      this.isBetween(packet)
+    )
+  }
+
+  /** Whether the packet has this run's addresses; a fragment may be of its flow. */
+  isBetween(packet: InnerPacket): boolean {
+    if (this.segments === 0 || this.#version !== packet.version) return false
+    if (this.#version === 4) {
+      return this.#source === packet.source && this.#destination === packet.destination
+    }
+    const { bytes } = this.#memory
+    return (
+      isSameAddress6(bytes, this.#sourceAt, packet.sourceAt) &&
+      isSameAddress6(bytes, this.#destinationAt, packet.destinationAt)
     )
   }
 
   begin(packet: InnerPacket): void {
     const { bytes } = this.#memory
     this.#at = packet.at
-    this.#transportAt = packet.transportAt
-    this.#kind = packet.kind
+    this.#version = packet.version
+    this.#sourceAt = packet.sourceAt
+    this.#destinationAt = packet.destinationAt
     this.#source = packet.source
     this.#destination = packet.destination
+    this.#transportAt = packet.transportAt
+    this.#kind = packet.kind
     this.#protocol = packet.protocol
     this.#ports = load32(bytes, packet.transportAt)
+    this.#ipHeader = packet.headerLength
     this.#headers = packet.headerLength + packet.transportHeaderLength
     this.#segmentPayload = packet.payloadLength
     this.#payload = 0
@@ -89,17 +112,13 @@ export class Run {
 
   /** Whether the candidate continues the run. Its flow is known to be the same. */
   takes(packet: InnerPacket): boolean {
-    const { bytes } = this.#memory
     const length = this.#headers + this.#payload + packet.payloadLength
     return (
       !this.#closed &&
       packet.payloadLength <= this.#segmentPayload &&
       length <= MAX_COALESCED &&
       this.segments < (this.#kind === KIND_UDP ? MAX_SEGMENTS : MAX_PIECES) &&
-      // Type of service with ECN, time to live, don't-fragment and the reserved bit.
-      bytes[packet.at + TOS] === bytes[this.#at + TOS] &&
-      bytes[packet.at + TTL] === bytes[this.#at + TTL] &&
-      load16(bytes, packet.at + FRAGMENT) === load16(bytes, this.#at + FRAGMENT) &&
+      (this.#version === 4 ? this.#hasSameHeader4(packet) : this.#hasSameHeader6(packet)) &&
       (this.#kind === KIND_UDP || this.#takesTcp(packet))
     )
   }
@@ -119,27 +138,22 @@ export class Run {
       return
     }
     const transport = this.#transportAt
-    const transportLength = this.#headers - IPV4_LENGTH + this.#payload
-    store16(bytes, this.#at + TOTAL_LENGTH, IPV4_LENGTH + transportLength)
-    sealHeader(bytes, this.#at, IPV4_LENGTH)
+    const transportLength = this.#headers - this.#ipHeader + this.#payload
     const isTcp = this.#kind === KIND_TCP
     if (isTcp) bytes[transport + TCP_FLAGS] = this.#flags
     else store16(bytes, transport + UDP_TOTAL, transportLength)
+    const pseudoSum = this.#finishIp(transportLength)
 
     // All segments' own checksums were verified; the kernel completes a new one where it is needed.
     const field = isTcp ? TCP_CHECKSUM : UDP_CHECKSUM
-    store16(
-      bytes,
-      transport + field,
-      pseudoHeaderSum(this.#source, this.#destination, this.#protocol, transportLength),
-    )
+    store16(bytes, transport + field, pseudoSum)
     writePartialVnet(
       bytes,
       vnet,
-      isTcp ? GSO_TCPV4 : GSO_UDP,
+      isTcp ? gsoTypeOfTcp(this.#version) : GSO_UDP,
       this.#headers,
       this.#segmentPayload,
-      IPV4_LENGTH,
+      this.#ipHeader,
       field,
     )
   }
@@ -147,6 +161,18 @@ export class Run {
   clear(): void {
     this.segments = 0
     this.pieces.clear()
+  }
+
+  /** Gives the IP header its length. @returns the pseudo header's sum */
+  #finishIp(transportLength: number): number {
+    const { bytes } = this.#memory
+    if (this.#version === 4) {
+      store16(bytes, this.#at + TOTAL_LENGTH, IPV4_LENGTH + transportLength)
+      sealHeader(bytes, this.#at, IPV4_LENGTH)
+      return pseudoHeaderSum(this.#source, this.#destination, this.#protocol, transportLength)
+    }
+    store16(bytes, this.#at + PAYLOAD_LENGTH, transportLength)
+    return pseudoHeaderSum6(bytes, this.#sourceAt, this.#protocol, transportLength)
   }
 
   #noteTail(packet: InnerPacket): void {
@@ -160,7 +186,29 @@ export class Run {
     if (this.#flags & PSH) this.#closed = true
   }
 
-  /** Same acknowledgment, window, ECE, header length and options, and the next sequence number. */
+  /** Type of service with ECN, time to live, don't-fragment and the reserved bit. */
+  #hasSameHeader4(packet: InnerPacket): boolean {
+    const { bytes } = this.#memory
+    return (
+      bytes[packet.at + TOS] === bytes[this.#at + TOS] &&
+      bytes[packet.at + TTL] === bytes[this.#at + TTL] &&
+      load16(bytes, packet.at + FRAGMENT) === load16(bytes, this.#at + FRAGMENT)
+    )
+  }
+
+  /** Traffic class with ECN, flow label and hop limit. */
+  #hasSameHeader6(packet: InnerPacket): boolean {
+    const { bytes } = this.#memory
+    return (
+      load32(bytes, packet.at) === load32(bytes, this.#at) &&
+      bytes[packet.at + HOP_LIMIT] === bytes[this.#at + HOP_LIMIT]
+    )
+  }
+
+  /**
+   * The next sequence number, and the same acknowledgment, window, ECE, urgent pointer, header length,
+   * reserved bits and options.
+   */
   #takesTcp(packet: InnerPacket): boolean {
     const { bytes } = this.#memory
     const first = this.#transportAt
@@ -170,7 +218,8 @@ export class Run {
       load32(bytes, next + TCP_ACKNOWLEDGMENT) !== load32(bytes, first + TCP_ACKNOWLEDGMENT) ||
       load16(bytes, next + TCP_WINDOW) !== load16(bytes, first + TCP_WINDOW) ||
       (bytes[next + TCP_FLAGS]! & ECE) !== (this.#flags & ECE) ||
-      packet.headerLength + packet.transportHeaderLength !== this.#headers
+      load16(bytes, next + TCP_URGENT) !== load16(bytes, first + TCP_URGENT) ||
+      bytes[next + TCP_DATA_OFFSET] !== bytes[first + TCP_DATA_OFFSET]
     ) {
       return false
     }
@@ -182,17 +231,19 @@ export class Run {
 }
 
 /**
- * Whether a packet with a verified checksum may be part of a run at all: no IPv4 options, some payload,
- * and of the TCP flags only ACK, PSH and ECE.
+ * Whether a packet with a verified checksum may be part of a run at all: no IPv4 options, no IPv6
+ * extension headers, some payload, and of the TCP flags only ACK, PSH and ECE.
  */
 export function isCandidate(bytes: Uint8Array, packet: InnerPacket, mergeUdp: boolean): boolean {
-  if (packet.headerLength !== IPV4_LENGTH || packet.payloadLength < 1) return false
+  const plainHeader = packet.version === 4 ? IPV4_LENGTH : IPV6_LENGTH
+  if (packet.headerLength !== plainHeader || packet.payloadLength < 1) return false
   if (packet.kind === KIND_TCP) {
     return (bytes[packet.transportAt + TCP_FLAGS]! & ~(PSH | ECE)) === ACK
   }
-  return (
-    mergeUdp &&
-    packet.kind === KIND_UDP &&
-    load16(bytes, packet.transportAt + UDP_TOTAL) === packet.length - IPV4_LENGTH
-  )
+  return mergeUdp && packet.kind === KIND_UDP && isWholeDatagram(bytes, packet)
+}
+
+/** Whether a UDP packet ends where its datagram does: no UDP options follow. */
+export function isWholeDatagram(bytes: Uint8Array, packet: InnerPacket): boolean {
+  return load16(bytes, packet.transportAt + UDP_TOTAL) === packet.length - packet.headerLength
 }

@@ -43,11 +43,12 @@ export function verify(bytes: Uint8Array, packet: InnerPacket, sum: SumBytes): n
   if (packet.kind !== KIND_TCP && packet.kind !== KIND_UDP) return CHECKSUM_NONE
   const field = load16(bytes, packet.transportAt + checksumFieldOf(packet))
   if (packet.kind === KIND_UDP && field === 0) return CHECKSUM_NONE
-  const pseudo = pseudoSumOf(bytes, packet)
-  if (fold(pseudo + sum(packet.transportAt, coveredLength(bytes, packet))) === 0xffff) {
-    return CHECKSUM_VALID
-  }
-  return field === pseudo ? CHECKSUM_PARTIAL : CHECKSUM_BAD
+  const covered = coveredLength(bytes, packet)
+  const pseudo = pseudoSumFor(bytes, packet, covered)
+  if (fold(pseudo + sum(packet.transportAt, covered)) === 0xffff) return CHECKSUM_VALID
+  // A device completes a checksum up to the packet's end.
+  const isWhole = covered === packet.length - packet.headerLength
+  return isWhole && field === pseudo ? CHECKSUM_PARTIAL : CHECKSUM_BAD
 }
 
 /**

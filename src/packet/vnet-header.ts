@@ -34,6 +34,11 @@ export function gsoTypeOf(bytes: Uint8Array, at: number): number {
   return bytes[at + GSO_TYPE]! & ~GSO_ECN
 }
 
+/** The type of a TCP super-packet of an IP version. */
+export function gsoTypeOfTcp(version: number): number {
+  return version === 6 ? GSO_TCPV6 : GSO_TCPV4
+}
+
 /** Payload bytes per segment. */
 export function gsoSizeOf(bytes: Uint8Array, at: number): number {
   return loadHost16(bytes, at + GSO_SIZE)

@@ -38,7 +38,7 @@ import { SEND_PORTS } from './limits.ts'
 import { Outbox, type UnderlayPort } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import { Splitter } from './split.ts'
-import { NO_ENTRY, type SubnetMap } from './subnet-map.ts'
+import { NO_ENTRY, NO_PEER, type SubnetMap } from './subnet-map.ts'
 import {
   CHECKSUM_BAD,
   CHECKSUM_PARTIAL,
@@ -89,8 +89,9 @@ export class Forwarder {
     this.#coalescer = new Coalescer(parts.memory, parts.containers, parts.counters, parts.coalesce)
   }
 
-  /** Replaces the tables from the next packet on. */
+  /** Replaces the tables from the next packet on; what is queued goes out by those it was queued by. */
   use(map: SubnetMap): void {
+    this.flushToUnderlay()
     this.#map = map
   }
 
@@ -113,12 +114,13 @@ export class Forwarder {
    * A datagram, or several of one size that the kernel joined (UDP_GRO), from the VXLAN port. The memory
    * stays in use until flushToContainers().
    * @param groSize what the kernel said of the size, 0 if nothing
+   * @param peer whose address is the outer source, or NO_PEER
    */
   fromUnderlay(
     at: number,
     length: number,
     groSize: number,
-    outerSource: number,
+    peer: number,
     outerTos: number,
   ): void {
     const whole = groSize === 0 || groSize >= length || this.#isOneFrame(at, length)
@@ -126,7 +128,7 @@ export class Forwarder {
     for (let done = 0; done < length; done += size) {
       this.#counters.add(COUNTER.rx_frames)
       const frame = Math.min(size, length - done)
-      const drop = this.#receive(at + done, frame, outerSource, outerTos, whole ? groSize : 0)
+      const drop = this.#receive(at + done, frame, peer, outerTos, whole ? groSize : 0)
       this.#counters.add(drop === PASS ? COUNTER.rx_packets : drop)
     }
   }
@@ -159,7 +161,7 @@ export class Forwarder {
     const frame = packet.at - ENCAPSULATION
     encapsulate(bytes, frame, this.#map, entry, packet.version)
     const frameLength = ENCAPSULATION + packet.length
-    this.#outbox.put(hash, this.#map.publicIp(entry), tos, frame, frameLength, 0, 0)
+    this.#outbox.put(hash, this.#map.peer(entry), tos, frame, frameLength, 0, 0)
     return PASS
   }
 
@@ -177,8 +179,15 @@ export class Forwarder {
     if (room < 1 || (isUdp && Math.min(gsoSize, packet.payloadLength) > room)) {
       return COUNTER.tx_drop_too_big
     }
-    this.#splitter.split(packet, Math.min(gsoSize, room), this.#map, entry, hash, tos)
-    return PASS
+    const isCut = this.#splitter.split(
+      packet,
+      Math.min(gsoSize, room),
+      this.#map,
+      entry,
+      hash,
+      tos,
+    )
+    return isCut ? PASS : COUNTER.tx_drop_malformed
   }
 
   /** Isolation: a packet leaves only from a subnet of ours to another host's of the same overlay. */
@@ -215,13 +224,13 @@ export class Forwarder {
   #receive(
     at: number,
     length: number,
-    outerSource: number,
+    peer: number,
     outerTos: number,
     innerSize: number,
   ): number {
     const { bytes } = this.#memory
     const packet = this.#packet
-    const refusal = this.#refusalFromUnderlay(at, length, outerSource)
+    const refusal = this.#refusalFromUnderlay(at, length, peer)
     if (refusal !== PASS) return refusal
 
     const innerTos = bytes[packet.at + TOS]!
@@ -250,11 +259,11 @@ export class Forwarder {
   }
 
   /** Anti-spoofing: the map says which peer may send what to whom. */
-  #refusalFromUnderlay(at: number, length: number, outerSource: number): number {
+  #refusalFromUnderlay(at: number, length: number, peer: number): number {
     const { bytes } = this.#memory
     const packet = this.#packet
     const map = this.#map
-    if (!map.knowsPeer(outerSource)) return COUNTER.rx_drop_unknown_source
+    if (peer === NO_PEER) return COUNTER.rx_drop_unknown_source
     if (length < ENCAPSULATION + IPV4_LENGTH) return COUNTER.rx_drop_short
     if (!hasVni(bytes, at)) return COUNTER.rx_drop_no_vni_flag
     if (hasReservedBits(bytes, at)) return COUNTER.rx_drop_reserved_bits
@@ -279,7 +288,7 @@ export class Forwarder {
     }
 
     const source = map.lookup(packet.source)
-    if (source === NO_ENTRY || map.publicIp(source) !== outerSource) return COUNTER.rx_drop_source
+    if (source === NO_ENTRY || map.peer(source) !== peer) return COUNTER.rx_drop_source
     if (!isFrom(bytes, ethernet, map.bytes, map.macAt(source))) return COUNTER.rx_drop_mac_source
     const destination = map.lookup(packet.destination)
     if (destination === NO_ENTRY || !map.isLocal(destination)) return COUNTER.rx_drop_destination

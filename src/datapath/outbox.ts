@@ -18,7 +18,8 @@ export class SendBatch {
   readonly pieces: Gather
   /** First piece of each frame, and one past the last. */
   readonly firstPiece = new Uint16Array(MAX_SEGMENTS + 1)
-  destination = 0
+  /** Number of the peer in the map that is in use. */
+  peer = 0
   /** Outer type of service. */
   tos = 0
   segmentSize = 0
@@ -30,11 +31,11 @@ export class SendBatch {
     this.pieces = new Gather(memory, MAX_SEGMENTS * 2)
   }
 
-  takes(destination: number, tos: number, length: number): boolean {
+  takes(peer: number, tos: number, length: number): boolean {
     return (
       this.segments > 0 &&
       !this.#closed &&
-      this.destination === destination &&
+      this.peer === peer &&
       this.tos === tos &&
       length <= this.segmentSize &&
       this.segments < MAX_SEGMENTS &&
@@ -42,8 +43,8 @@ export class SendBatch {
     )
   }
 
-  begin(destination: number, tos: number, segmentSize: number): void {
-    this.destination = destination
+  begin(peer: number, tos: number, segmentSize: number): void {
+    this.peer = peer
     this.tos = tos
     this.segmentSize = segmentSize
   }
@@ -77,7 +78,7 @@ export interface FrameSink {
    */
   put(
     hash: number,
-    destination: number,
+    peer: number,
     tos: number,
     headerAt: number,
     headerLength: number,
@@ -103,7 +104,7 @@ export class Outbox implements FrameSink {
 
   put(
     hash: number,
-    destination: number,
+    peer: number,
     tos: number,
     headerAt: number,
     headerLength: number,
@@ -112,9 +113,9 @@ export class Outbox implements FrameSink {
   ): void {
     const batch = this.#lanes[hash % this.#lanes.length]!
     const length = headerLength + payloadLength
-    if (!batch.takes(destination, tos, length)) {
+    if (!batch.takes(peer, tos, length)) {
       this.#send(batch)
-      batch.begin(destination, tos, length)
+      batch.begin(peer, tos, length)
     }
     batch.add(headerAt, headerLength, payloadAt, payloadLength)
   }

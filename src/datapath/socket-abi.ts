@@ -3,6 +3,7 @@
  * From include/uapi/linux/{socket,in,udp}.h and asm-generic/socket.h.
  */
 export const AF_INET = 2
+export const AF_INET6 = 10
 export const SOCK_DGRAM = 2
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
@@ -37,6 +38,14 @@ export const MSG_DONTWAIT = 0x40
 export const SOCKADDR_IN_LENGTH = 16
 export const SOCKADDR_PORT = 2
 export const SOCKADDR_IP = 4
+
+/**
+ * struct sockaddr_in6
+ *   0        2      4           8                        24         28
+ *   | family | port | flow info | address                | scope id |
+ */
+export const SOCKADDR_IN6_LENGTH = 28
+export const SOCKADDR_IP6 = 8
 
 /**
  * struct msghdr

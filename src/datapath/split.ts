@@ -66,7 +66,7 @@ export class Splitter {
     if (headers > MAX_HEADERS) return false
     const isIpv4 = packet.version === 4
     const isTcp = packet.kind === KIND_TCP
-    const destination = map.publicIp(entry)
+    const destination = map.peer(entry)
     const frame = ENCAPSULATION + headers
     const firstId = isIpv4 ? load16(bytes, packet.at + IDENTIFICATION) : 0
     const firstSequence = isTcp ? load32(bytes, packet.transportAt + TCP_SEQUENCE) : 0

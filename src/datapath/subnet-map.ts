@@ -1,202 +1,204 @@
-import { compareCidr } from '../net/cidr.ts'
-import { macBytes } from '../net/mac.ts'
-import type { ForwardingTables } from './tables.ts'
-
-/**
- * The forwarding tables as one block of shared memory: written once by the main thread, then only
- * read. A change is a new block, which a worker takes up between two packets, so no reader ever sees
- * half an entry and no worker is stopped.
- *
- *   header | entries | peers | VNIs | root: 65,536 words by address bits 0–15 | nodes of 256 words
- *
- * A word of the root or of a node is 0 (nothing), the number of an entry, or NODE | number of a node
- * that decides by the next eight bits. Two steps find a /24, three a /32, whatever the table's size.
- */
-const ENTRY_COUNT = 0
-const PEER_SLOTS = 1
-const VNI_SLOTS = 2
-const OWN_MAC = 16 // bytes
-const HEADER_WORDS = 8
-
-const ENTRY_WORDS = 8
-const VNI = 0
-const PUBLIC_IP = 1
-const MTU = 2
-const MAC = 12 // bytes from the entry's begin
-
-const ROOT_WORDS = 65_536
-const NODE_WORDS = 256
-const NODE = 0x8000_0000
+import type { Ipv4 } from '../net/ipv4.ts'
+import type { Ipv6 } from '../net/ipv6.ts'
+import { hashOfWords, MAX_PROBES } from './bounded-hash.ts'
+import { SOCKADDR_IN6_LENGTH } from './socket-abi.ts'
+import * as at from './subnet-map-layout.ts'
 
 /** Entry number of an address in no subnet. */
 export const NO_ENTRY = 0
 
-/** Lays the tables out. 65,536 subnets of /24 take 3 MB. */
-export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
-  // Wider prefixes first, so that a longer one overwrites what it refines; of equals the local wins.
-  const subnets = [
-    ...tables.remote.map((remote) => ({ ...remote, local: false })),
-    ...tables.local.map((local) => ({
-      ...local,
-      local: true,
-      publicIp: 0,
-      mtu: 0,
-      vtepMac: tables.vtepMac,
-    })),
-  ].sort((a, b) => a.subnet.length - b.subnet.length || compareCidr(a.subnet, b.subnet))
-  const peers = new Set(tables.remote.map((remote) => remote.publicIp))
-  const vnis = new Set(tables.local.map((local) => local.vni))
-  vnis.delete(0)
-  const middle = new Set(
-    subnets.filter((s) => s.subnet.length > 16).map((s) => s.subnet.base >>> 16),
-  )
-  const low = new Set(subnets.filter((s) => s.subnet.length > 24).map((s) => s.subnet.base >>> 8))
+/** Peer number of an address that is no other host's, and of this host's own subnets. */
+export const NO_PEER = 0
 
-  const peerSlots = slotsFor(peers.size)
-  const vniSlots = slotsFor(vnis.size)
-  const entriesAt = HEADER_WORDS
-  const peersAt = entriesAt + (subnets.length + 1) * ENTRY_WORDS
-  const rootAt = peersAt + peerSlots + vniSlots
-  const nodesAt = rootAt + ROOT_WORDS
-  const size = nodesAt + (middle.size + low.size) * NODE_WORDS
-
-  const buffer = new SharedArrayBuffer(size * 4)
-  const words = new Uint32Array(buffer)
-  const bytes = new Uint8Array(buffer)
-  words[ENTRY_COUNT] = subnets.length
-  words[PEER_SLOTS] = peerSlots
-  words[VNI_SLOTS] = vniSlots
-  bytes.set(macBytes(tables.vtepMac), OWN_MAC)
-  for (const peer of peers) insertInto(words, peersAt, peerSlots, peer)
-  for (const vni of vnis) insertInto(words, peersAt + peerSlots, vniSlots, vni)
-
-  let nodes = 0
-  /** The node below a word; made, and filled with what stood there, if there is none. */
-  const nodeBelow = (word: number): number => {
-    const value = words[word]!
-    if (value >= NODE) return nodesAt + (value - NODE) * NODE_WORDS
-    const at = nodesAt + nodes * NODE_WORDS
-    words.fill(value, at, at + NODE_WORDS)
-    words[word] = NODE + nodes++
-    return at
-  }
-  subnets.forEach(({ subnet, vni, publicIp, mtu, vtepMac, local }, index) => {
-    const number = index + 1
-    const entry = entriesAt + number * ENTRY_WORDS
-    words[entry + VNI] = vni
-    words[entry + PUBLIC_IP] = publicIp
-    words[entry + MTU] = local ? 0 : mtu
-    bytes.set(macBytes(vtepMac), entry * 4 + MAC)
-
-    const { base, length } = subnet
-    let first = rootAt + (base >>> 16)
-    let span = 16 - length
-    if (length > 16) {
-      first = nodeBelow(first) + ((base >>> 8) & 255)
-      span = 24 - length
-    }
-    if (length > 24) {
-      first = nodeBelow(first) + (base & 255)
-      span = 32 - length
-    }
-    words.fill(number, first, first + 2 ** span)
-  })
-  return buffer
-}
-
-/** A reader of a built map. */
+/**
+ * A reader of the forwarding tables as buildSubnetMap lays them out. A block is never written again:
+ * a change is a new block, which a worker takes up between two packets, so no reader ever sees half an
+ * entry and no worker is stopped. Numbers of entries and peers mean something in their own block only.
+ */
 export class SubnetMap {
   /** MACs are read here at the offsets that macAt() and ownMacAt give. */
   readonly bytes: Uint8Array
-  readonly ownMacAt = OWN_MAC
-  readonly #words: Uint32Array
-  readonly #peersAt: number
-  readonly #peerSlots: number
-  readonly #vnisAt: number
-  readonly #vniSlots: number
-  readonly #rootAt: number
-  readonly #nodesAt: number
+  readonly ownMacAt = at.OWN_MAC
+  /** How many; they are numbered from 1. */
+  readonly peerCount: number
+  readonly #words: Int32Array
+  readonly #root: number
+  readonly #nodes: number
+  readonly #lengths: number
+  readonly #endOfLengths: number
+  /** Where the prefix of entry 0 would stand. */
+  readonly #prefixes: number
+  readonly #peers: number
 
   constructor(buffer: SharedArrayBuffer) {
     this.bytes = new Uint8Array(buffer)
-    const words = new Uint32Array(buffer)
+    const words = new Int32Array(buffer)
     this.#words = words
-    this.#peerSlots = words[PEER_SLOTS]!
-    this.#vniSlots = words[VNI_SLOTS]!
-    this.#peersAt = HEADER_WORDS + (words[ENTRY_COUNT]! + 1) * ENTRY_WORDS
-    this.#vnisAt = this.#peersAt + this.#peerSlots
-    this.#rootAt = this.#vnisAt + this.#vniSlots
-    this.#nodesAt = this.#rootAt + ROOT_WORDS
+    this.#root = words[at.ROOT]!
+    this.#nodes = words[at.NODES]!
+    this.#lengths = words[at.LENGTHS]!
+    this.#endOfLengths = this.#lengths + words[at.LENGTH_COUNT]! * at.LENGTH_WORDS
+    this.#prefixes = words[at.PREFIXES]! - words[at.FIRST_IPV6]! * at.PREFIX_WORDS
+    this.peerCount = words[at.PEER_COUNT]!
+    this.#peers = at.ENTRIES + (words[at.ENTRY_COUNT]! + 1) * at.ENTRY_WORDS
   }
 
   /** The entry of the longest prefix that holds the address, or NO_ENTRY. */
   lookup(ip: number): number {
     const words = this.#words
-    let value = words[this.#rootAt + (ip >>> 16)]!
-    if (value < NODE) return value
-    value = words[this.#nodesAt + (value - NODE) * NODE_WORDS + ((ip >>> 8) & 255)]!
-    if (value < NODE) return value
-    return words[this.#nodesAt + (value - NODE) * NODE_WORDS + (ip & 255)]!
+    let value = words[this.#root + (ip >>> 16)]!
+    for (let shift = 12; value < 0; shift -= at.NODE_BITS) {
+      value = words[this.#nodes + ~value * at.NODE_WORDS + ((ip >>> shift) & 15)]!
+    }
+    return value
   }
 
+  /** The same for the IPv6 address in the 16 bytes at an offset: a search for each length in use. */
+  lookup6(bytes: Uint8Array, offset: number): number {
+    const words = this.#words
+    const a = word(bytes, offset)
+    const b = word(bytes, offset + 4)
+    const c = word(bytes, offset + 8)
+    const d = word(bytes, offset + 12)
+    for (let length = this.#lengths; length < this.#endOfLengths; length += at.LENGTH_WORDS) {
+      const entry = this.#find(
+        length,
+        a & words[length]!,
+        b & words[length + 1]!,
+        c & words[length + 2]!,
+        d & words[length + 3]!,
+      )
+      if (entry !== NO_ENTRY) return entry
+    }
+    return NO_ENTRY
+  }
+
+  /** Whether the subnet is this host's own. */
   isLocal(entry: number): boolean {
-    return this.publicIp(entry) === 0
+    return this.peer(entry) === NO_PEER
   }
 
   vni(entry: number): number {
-    return this.#words[HEADER_WORDS + entry * ENTRY_WORDS + VNI]!
+    return this.#words[at.ENTRIES + entry * at.ENTRY_WORDS + at.VNI]!
   }
 
-  /** Of a remote subnet; 0 for a local one. */
-  publicIp(entry: number): number {
-    return this.#words[HEADER_WORDS + entry * ENTRY_WORDS + PUBLIC_IP]!
+  /** The host behind which the subnet is; NO_PEER for a local one. */
+  peer(entry: number): number {
+    return this.#words[at.ENTRIES + entry * at.ENTRY_WORDS + at.PEER]!
   }
 
   /** Peer MTU of a remote subnet. */
   mtu(entry: number): number {
-    return this.#words[HEADER_WORDS + entry * ENTRY_WORDS + MTU]!
+    return this.#words[at.ENTRIES + entry * at.ENTRY_WORDS + at.MTU]!
   }
 
   /** Where in `bytes` the MAC of the subnet's VTEP stands. */
   macAt(entry: number): number {
-    return (HEADER_WORDS + entry * ENTRY_WORDS) * 4 + MAC
+    return (at.ENTRIES + entry * at.ENTRY_WORDS) * 4 + at.MAC
   }
 
-  /** Whether any remote subnet is behind that address. */
-  knowsPeer(ip: number): boolean {
-    return isIn(this.#words, this.#peersAt, this.#peerSlots, ip)
+  /** The peer whose outer address it is, or NO_PEER. */
+  peerOf(ip: number): number {
+    return this.#findPeer(ip | 0, 0, 0, 0, false)
+  }
+
+  /** The same for the IPv6 address in the 16 bytes at an offset. */
+  peerOf6(bytes: Uint8Array, offset: number): number {
+    return this.#findPeer(
+      word(bytes, offset),
+      word(bytes, offset + 4),
+      word(bytes, offset + 8),
+      word(bytes, offset + 12),
+      true,
+    )
+  }
+
+  /** Whether the peer's outer address is IPv6. */
+  isIpv6(peer: number): boolean {
+    return this.#words[this.#peerAt(peer) + at.SOCKADDR_LENGTH] === SOCKADDR_IN6_LENGTH
+  }
+
+  /**
+   * Writes the peer's struct sockaddr_in or sockaddr_in6, with port 0, from that word on.
+   * @returns its length in bytes
+   */
+  copySockaddr(peer: number, to: Uint32Array, toWord: number): number {
+    const words = this.#words
+    const from = this.#peerAt(peer)
+    const length = words[from + at.SOCKADDR_LENGTH]!
+    for (let i = 0; i < length >>> 2; i++) to[toWord + i] = words[from + at.SOCKADDR + i]!
+    return length
+  }
+
+  /** The peer's outer address as a value, for what is not done for every packet. */
+  addressOf(peer: number): Ipv4 | Ipv6 {
+    const from = this.#peerAt(peer) + at.ADDRESS
+    const parts = this.#words.subarray(from, from + 4)
+    if (!this.isIpv6(peer)) return parts[0]! >>> 0
+    return parts.reduce((sum, part) => (sum << 32n) | BigInt(part >>> 0), 0n)
   }
 
   /** Whether any local subnet has the VNI. */
   knowsVni(vni: number): boolean {
-    return isIn(this.#words, this.#vnisAt, this.#vniSlots, vni)
+    const words = this.#words
+    const mask = words[at.VNI_SLOTS]! - 1
+    const hash = hashOfWords(words[at.VNI_SEED]!, vni, 0, 0, 0)
+    for (let probe = 0; probe < MAX_PROBES; probe++) {
+      const found = words[words[at.VNI_TABLE]! + ((hash + probe) & mask)]!
+      if (found === 0) return false
+      if (found === vni) return true
+    }
+    return false
+  }
+
+  #peerAt(peer: number): number {
+    return this.#peers + (peer - 1) * at.PEER_WORDS
+  }
+
+  #find(length: number, a: number, b: number, c: number, d: number): number {
+    const words = this.#words
+    const table = words[length + at.TABLE]!
+    const mask = words[length + at.SLOTS]! - 1
+    const hash = hashOfWords(words[length + at.SEED]!, a, b, c, d)
+    for (let probe = 0; probe < MAX_PROBES; probe++) {
+      const entry = words[table + ((hash + probe) & mask)]!
+      if (entry === NO_ENTRY) return NO_ENTRY
+      const prefix = this.#prefixes + entry * at.PREFIX_WORDS
+      if (
+        words[prefix] === a &&
+        words[prefix + 1] === b &&
+        words[prefix + 2] === c &&
+        words[prefix + 3] === d
+      ) {
+        return entry
+      }
+    }
+    return NO_ENTRY
+  }
+
+  #findPeer(a: number, b: number, c: number, d: number, isIpv6: boolean): number {
+    const words = this.#words
+    const mask = words[at.PEER_SLOTS]! - 1
+    const hash = hashOfWords(words[at.PEER_SEED]!, a, b, c, d)
+    for (let probe = 0; probe < MAX_PROBES; probe++) {
+      const peer = words[words[at.PEER_TABLE]! + ((hash + probe) & mask)]!
+      if (peer === NO_PEER) return NO_PEER
+      const address = this.#peerAt(peer) + at.ADDRESS
+      if (
+        words[address] === a &&
+        words[address + 1] === b &&
+        words[address + 2] === c &&
+        words[address + 3] === d &&
+        this.isIpv6(peer) === isIpv6
+      ) {
+        return peer
+      }
+    }
+    return NO_PEER
   }
 }
 
-// A set of non-zero numbers: open addressing, at most half full.
-
-function slotsFor(size: number): number {
-  let slots = 8
-  while (slots < size * 2) slots *= 2
-  return slots
-}
-
-function slotOf(value: number, slots: number): number {
-  return (Math.imul(value, 0x9e3779b1) >>> 8) & (slots - 1)
-}
-
-function insertInto(words: Uint32Array, at: number, slots: number, value: number): void {
-  let slot = slotOf(value, slots)
-  while (words[at + slot] !== 0) slot = (slot + 1) & (slots - 1)
-  words[at + slot] = value
-}
-
-function isIn(words: Uint32Array, at: number, slots: number, value: number): boolean {
-  let slot = slotOf(value, slots)
-  for (;;) {
-    const found = words[at + slot]!
-    if (found === 0) return false
-    if (found === value) return true
-    slot = (slot + 1) & (slots - 1)
-  }
+/** Four bytes in network order as a signed number, as the block holds them. */
+function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 }

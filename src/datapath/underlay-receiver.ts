@@ -3,13 +3,14 @@ import { COUNTER, type Counters } from './counters.ts'
 import { errno, libc } from './libc.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import * as abi from './socket-abi.ts'
+import { NO_PEER, type SubnetMap } from './subnet-map.ts'
 
 const CONTROL_LENGTH = 256
 
 /** recvmsg on the VXLAN port, with what the kernel says beside the data. */
 export class UnderlayReceiver {
-  /** Of the last datagram, as receive() found them. */
-  source = 0
+  /** Of the last datagram, as receive() found them; the peer is NO_PEER if no subnet is behind it. */
+  peer = NO_PEER
   tos = 0
   /** Size of the datagrams that the kernel joined, 0 if it did not. */
   groSize = 0
@@ -23,14 +24,16 @@ export class UnderlayReceiver {
   readonly #name: number
   readonly #iovec: number
   readonly #control: number
+  #map: SubnetMap
   #overflows = 0
 
-  constructor(memory: PacketMemory, fd: number, counters: Counters) {
+  constructor(memory: PacketMemory, fd: number, counters: Counters, map: SubnetMap) {
+    this.#map = map
     this.#memory = memory
     this.#fd = fd
     this.#counters = counters
     this.#message = memory.reserve(abi.MSGHDR_LENGTH)
-    this.#name = memory.reserve(abi.SOCKADDR_IN_LENGTH)
+    this.#name = memory.reserve(abi.SOCKADDR_IN6_LENGTH)
     this.#iovec = memory.reserve(16)
     this.#control = memory.reserve(CONTROL_LENGTH)
     memory.storeAddress(this.#message + abi.MSG_NAME, this.#name)
@@ -39,13 +42,18 @@ export class UnderlayReceiver {
     memory.storeAddress(this.#message + abi.MSG_CONTROL, this.#control)
   }
 
+  /** Numbers peers by another map from the next datagram on. */
+  use(map: SubnetMap): void {
+    this.#map = map
+  }
+
   /** @returns bytes received at `at`, or -errno */
   receive(at: number, capacity: number): number {
     const { words } = this.#memory
     const message = this.#message >>> 2
     this.#memory.storeAddress(this.#iovec, at)
     words[(this.#iovec >>> 2) + 2] = capacity
-    words[message + abi.MSG_NAME_LENGTH / 4] = abi.SOCKADDR_IN_LENGTH
+    words[message + abi.MSG_NAME_LENGTH / 4] = abi.SOCKADDR_IN6_LENGTH
     words[message + abi.MSG_CONTROL_LENGTH / 4] = CONTROL_LENGTH
     const address = this.#memory.base + this.#message
     const received = libc.recvmsg(this.#fd, address, abi.MSG_DONTWAIT)
@@ -55,9 +63,17 @@ export class UnderlayReceiver {
     this.#counters.add(COUNTER.rx_bytes, received)
     const flags = words[message + abi.MSG_FLAGS / 4]!
     this.truncated = (flags & (abi.MSG_TRUNC | abi.MSG_CTRUNC)) !== 0
-    this.source = load32(this.#memory.bytes, this.#name + abi.SOCKADDR_IP)
+    this.peer = this.#findPeer()
     this.#readControl(words[message + abi.MSG_CONTROL_LENGTH / 4]!)
     return received
+  }
+
+  #findPeer(): number {
+    const { bytes } = this.#memory
+    if (bytes[this.#name] === abi.AF_INET6) {
+      return this.#map.peerOf6(bytes, this.#name + abi.SOCKADDR_IP6)
+    }
+    return this.#map.peerOf(load32(bytes, this.#name + abi.SOCKADDR_IP))
   }
 
   #readControl(length: number): void {

@@ -1,10 +1,12 @@
-import type { PacketMemory } from './packet-memory.ts'
+import { store16 } from '../packet/bytes.ts'
 import { COUNTER, type Counters } from './counters.ts'
 import { EAGAIN, EINVAL, EIO, EMSGSIZE, ENOBUFS } from './errno.ts'
 import { errno, libc } from './libc.ts'
 import type { SendBatch, UnderlayPort } from './outbox.ts'
+import type { PacketMemory } from './packet-memory.ts'
 import * as abi from './socket-abi.ts'
-import { type UnderlaySockets, writeAddress } from './underlay-sockets.ts'
+import type { SubnetMap } from './subnet-map.ts'
+import type { UnderlaySockets } from './underlay-sockets.ts'
 
 const CONTROL_LENGTH = 64
 /** A cmsg of one int, and one of a 16-bit number, both padded to eight. */
@@ -12,7 +14,7 @@ const CMSG_INT_LENGTH = 20
 const CMSG_U16_LENGTH = 18
 const CMSG_SPACE = 24
 
-/** How long a destination is sent single datagrams after the kernel refused to cut a batch. */
+/** How long a peer is sent single datagrams after the kernel refused to cut a batch. */
 const GSO_RETRY_MS = 10 * 60_000
 
 /**
@@ -27,24 +29,37 @@ export class UnderlaySender implements UnderlayPort {
   readonly #message: number
   readonly #name: number
   readonly #control: number
-  /** Destination to the time when segmentation may be tried again. */
+  #map: SubnetMap
+  /** Peer to the time when segmentation may be tried again. */
   readonly #plain = new Map<number, number>()
 
-  constructor(memory: PacketMemory, sockets: UnderlaySockets, port: number, counters: Counters) {
+  constructor(
+    memory: PacketMemory,
+    sockets: UnderlaySockets,
+    port: number,
+    counters: Counters,
+    map: SubnetMap,
+  ) {
+    this.#map = map
     this.#memory = memory
     this.#sockets = sockets
     this.#port = port
     this.#counters = counters
     this.#message = memory.reserve(abi.MSGHDR_LENGTH)
-    this.#name = memory.reserve(abi.SOCKADDR_IN_LENGTH)
+    this.#name = memory.reserve(abi.SOCKADDR_IN6_LENGTH)
     this.#control = memory.reserve(CONTROL_LENGTH)
     memory.storeAddress(this.#message + abi.MSG_NAME, this.#name)
-    memory.words[(this.#message + abi.MSG_NAME_LENGTH) >>> 2] = abi.SOCKADDR_IN_LENGTH
+  }
+
+  /** Numbers peers by another map from the next batch on. */
+  use(map: SubnetMap): void {
+    this.#map = map
+    this.#plain.clear()
   }
 
   send(batch: SendBatch): void {
-    writeAddress(this.#memory, this.#name, batch.destination, this.#port)
-    if (batch.segments > 1 && !this.#canSegment(batch.destination)) {
+    this.#address(batch.peer)
+    if (batch.segments > 1 && !this.#canSegment(batch.peer)) {
       this.#sendEach(batch)
       return
     }
@@ -53,7 +68,7 @@ export class UnderlaySender implements UnderlayPort {
     // EIO: an IPsec policy, or a device without checksum offload before 6.11. EINVAL: before 6.14 also
     // a path too small for the segments. Single datagrams go, or say what is wrong.
     if (batch.segments > 1 && (failure === EIO || failure === EINVAL)) {
-      this.#plain.set(batch.destination, Date.now() + GSO_RETRY_MS)
+      this.#plain.set(batch.peer, Date.now() + GSO_RETRY_MS)
       this.#counters.add(COUNTER.tx_gso_fallbacks)
       this.#sendEach(batch)
       return
@@ -61,13 +76,20 @@ export class UnderlaySender implements UnderlayPort {
     this.#countLoss(failure, batch.segments)
   }
 
-  #canSegment(destination: number): boolean {
+  #address(peer: number): void {
+    const { words, bytes } = this.#memory
+    const length = this.#map.copySockaddr(peer, words, this.#name >>> 2)
+    store16(bytes, this.#name + abi.SOCKADDR_PORT, this.#port)
+    words[(this.#message + abi.MSG_NAME_LENGTH) >>> 2] = length
+  }
+
+  #canSegment(peer: number): boolean {
     if (!this.#sockets.gso) return false
     if (this.#plain.size === 0) return true
-    const until = this.#plain.get(destination)
+    const until = this.#plain.get(peer)
     if (until === undefined) return true
     if (Date.now() < until) return false
-    this.#plain.delete(destination)
+    this.#plain.delete(peer)
     return true
   }
 

@@ -27,8 +27,9 @@ const start = workerData as WorkerStart
 const memory = new PacketMemory(MEMORY, addressOf)
 const counters = new Counters(start.counters)
 const tun = new TunPort(memory, start.tun, counters, start.coalesce)
-const sender = new UnderlaySender(memory, start.sockets, start.port, counters)
-const receiver = new UnderlayReceiver(memory, start.sockets.receive, counters)
+const firstMap = new SubnetMap(start.firstMap)
+const sender = new UnderlaySender(memory, start.sockets, start.port, counters, firstMap)
+const receiver = new UnderlayReceiver(memory, start.sockets.receive, counters, firstMap)
 const forwarder = new Forwarder(
   {
     memory,
@@ -38,7 +39,7 @@ const forwarder = new Forwarder(
     underlay: sender,
     coalesce: start.coalesce,
   },
-  new SubnetMap(start.firstMap),
+  firstMap,
 )
 
 // Buffers begin two bytes past a multiple of four: 22 bytes on, the IP header is aligned.
@@ -75,7 +76,10 @@ function takeOrders(): void {
     if (!received) break
     newest = received.message as SharedArrayBuffer
   }
-  if (newest) forwarder.use(new SubnetMap(newest))
+  if (!newest) return
+  const map = new SubnetMap(newest)
+  // The forwarder first: what it has queued goes out by the old one.
+  for (const part of [forwarder, sender, receiver]) part.use(map)
 }
 
 function turnFromContainers(): void {
@@ -107,7 +111,7 @@ function turnFromUnderlay(): void {
       counters.add(COUNTER.rx_drop_truncated)
       continue
     }
-    forwarder.fromUnderlay(at, length, receiver.groSize, receiver.source, receiver.tos)
+    forwarder.fromUnderlay(at, length, receiver.groSize, receiver.peer, receiver.tos)
     used += aligned(length)
   }
   forwarder.flushToContainers()

@@ -4,10 +4,12 @@ import { Forwarder } from '../../src/datapath/forwarder.ts'
 import type { Gather } from '../../src/datapath/gather.ts'
 import type { SendBatch, UnderlayPort } from '../../src/datapath/outbox.ts'
 import { PacketMemory } from '../../src/datapath/packet-memory.ts'
-import { buildSubnetMap, SubnetMap } from '../../src/datapath/subnet-map.ts'
-import type { ForwardingTables } from '../../src/datapath/tables.ts'
-import { parseCidr } from '../../src/net/cidr.ts'
-import { parseIpv4 } from '../../src/net/ipv4.ts'
+import { buildSubnetMap } from '../../src/datapath/build-subnet-map.ts'
+import { SubnetMap } from '../../src/datapath/subnet-map.ts'
+import type { ForwardingTables, LocalSubnet, RemoteSubnet } from '../../src/datapath/tables.ts'
+import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
+import { type Ipv4, parseIpv4 } from '../../src/net/ipv4.ts'
+import { type Ipv6, ipv6Bytes } from '../../src/net/ipv6.ts'
 import { macBytes } from '../../src/net/mac.ts'
 import { simdSum } from '../../src/packet/checksum-simd.ts'
 import { joined } from './naive-packets.ts'
@@ -15,7 +17,8 @@ import { joined } from './naive-packets.ts'
 /** A batch as the kernel would have been asked to send it. */
 export interface Sent {
   readonly lane: number
-  readonly destination: number
+  /** Outer address of the peer. */
+  readonly destination: Ipv4 | Ipv6
   readonly tos: number
   readonly segmentSize: number
   readonly frames: readonly Uint8Array[]
@@ -29,10 +32,14 @@ export class MemoryForwarder {
   readonly #counters = new Counters()
   readonly #memory = new PacketMemory(4 * 1024 * 1024)
   readonly #arena: number
+  #map: SubnetMap
   #used = 0
 
   constructor(tables: ForwardingTables, coalesce = { tcp: true, udp: true }) {
-    const underlay: UnderlayPort = { send: (batch) => void this.sent.push(sentOf(batch)) }
+    this.#map = new SubnetMap(buildSubnetMap(tables))
+    const underlay: UnderlayPort = {
+      send: (batch) => void this.sent.push(sentOf(batch, this.#map)),
+    }
     const containers: ContainerPort = {
       write: (pieces: Gather) => void this.written.push(pieces.copy()),
     }
@@ -45,9 +52,16 @@ export class MemoryForwarder {
         underlay,
         coalesce,
       },
-      new SubnetMap(buildSubnetMap(tables)),
+      this.#map,
     )
     this.#arena = this.#memory.reserve(3 * 1024 * 1024)
+  }
+
+  /** Replaces the tables. */
+  use(tables: ForwardingTables): void {
+    const map = new SubnetMap(buildSubnetMap(tables))
+    this.forwarder.use(map)
+    this.#map = map
   }
 
   /** A virtio header and packet from the TUN; `odd` moves it to an odd address. */
@@ -58,10 +72,14 @@ export class MemoryForwarder {
   /** One datagram, or several that the kernel joined. */
   fromUnderlay(
     bytes: Uint8Array,
-    from: { source: number; tos?: number; groSize?: number; odd?: number },
+    from: { source: Ipv4 | Ipv6; tos?: number; groSize?: number; odd?: number },
   ): void {
     const at = this.#store(bytes, from.odd ?? 0)
-    this.forwarder.fromUnderlay(at, bytes.length, from.groSize ?? 0, from.source, from.tos ?? 0)
+    const peer =
+      typeof from.source === 'bigint'
+        ? this.#map.peerOf6(ipv6Bytes(from.source), 0)
+        : this.#map.peerOf(from.source)
+    this.forwarder.fromUnderlay(at, bytes.length, from.groSize ?? 0, peer, from.tos ?? 0)
   }
 
   flush(): void {
@@ -89,10 +107,10 @@ export class MemoryForwarder {
   }
 }
 
-function sentOf(batch: SendBatch): Sent {
+function sentOf(batch: SendBatch, map: SubnetMap): Sent {
   return {
     lane: batch.lane,
-    destination: batch.destination,
+    destination: map.addressOf(batch.peer),
     tos: batch.tos,
     segmentSize: batch.segmentSize,
     frames: Array.from({ length: batch.segments }, (_, segment) => {
@@ -108,11 +126,17 @@ export const HOST_B = parseIpv4('10.9.9.2')
 export const MAC_A = '02:00:00:00:00:0a'
 export const MAC_B = '02:00:00:00:00:0b'
 
+/** Tables in which everything is IPv4. */
+export interface Ipv4Tables extends ForwardingTables {
+  readonly local: readonly (LocalSubnet & { readonly subnet: Cidr })[]
+  readonly remote: readonly (RemoteSubnet & { readonly subnet: Cidr; readonly publicIp: Ipv4 })[]
+}
+
 /**
  * Host A with 10.5.1.0/24 and host B with 10.5.2.0/24 in VNI 7; each has a second overlay, VNI 8, with
  * 10.6.1.0/24 and 10.6.2.0/24; A's 10.7.1.0/24 belongs to an overlay not known yet.
  */
-export function tablesOf(host: 'a' | 'b', mtu = 1450): ForwardingTables {
+export function tablesOf(host: 'a' | 'b', mtu = 1450): Ipv4Tables {
   const a = [
     { subnet: parseCidr('10.5.1.0/24'), vni: 7 },
     { subnet: parseCidr('10.6.1.0/24'), vni: 8 },

@@ -5,8 +5,10 @@ import { desiredTables } from '../../../src/control/desired-tables.ts'
 import type { Member } from '../../../src/control/members.ts'
 import type { ForwardingTables } from '../../../src/datapath/tables.ts'
 import { EMPTY_HOST_STATE, type HostState } from '../../../src/linux/host-state.ts'
-import { formatCidr, parseCidr } from '../../../src/net/cidr.ts'
-import { formatIpv4, parseIpv4 } from '../../../src/net/ipv4.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
+import { formatSubnet } from '../../../src/net/cidr6.ts'
+import { parseIpv4 } from '../../../src/net/ipv4.ts'
+import { formatIp } from '../../../src/net/ipv6.ts'
 import type { ClusterView } from '../../../src/store/cluster-view.ts'
 import {
   BY,
@@ -48,10 +50,10 @@ function stateText(state: HostState): string[] {
 function tablesText({ vtepMac, local, remote }: ForwardingTables): string[] {
   return [
     `as ${vtepMac}`,
-    ...local.map(({ subnet, vni }) => `here ${formatCidr(subnet)} vni ${vni}`),
+    ...local.map(({ subnet, vni }) => `here ${formatSubnet(subnet)} vni ${vni}`),
     ...remote.map(
       (each) =>
-        `there ${formatCidr(each.subnet)} vni ${each.vni} at ${formatIpv4(each.publicIp)} ${each.vtepMac} mtu ${each.mtu}`,
+        `there ${formatSubnet(each.subnet)} vni ${each.vni} at ${formatIp(each.publicIp)} ${each.vtepMac} mtu ${each.mtu}`,
     ),
   ]
 }
@@ -156,7 +158,7 @@ test("a lease with another identifier than its overlay's, or with none, is not f
   })
   const { remote } = desiredTables([member('web', web)], view, ME, BY.vtepMac, 1450)
   assert.deepEqual(
-    remote.map(({ subnet, mtu }) => [formatCidr(subnet), mtu]),
+    remote.map(({ subnet, mtu }) => [formatSubnet(subnet), mtu]),
     [['10.33.9.0/24', 1450]],
   )
 })

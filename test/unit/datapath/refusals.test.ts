@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { COUNTER_NAMES, type CounterName } from '../../../src/datapath/counters.ts'
-import { buildSubnetMap, SubnetMap } from '../../../src/datapath/subnet-map.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
 import { FORGED_FRAMES } from '../../support/naive-forgeries.ts'
 import {
@@ -78,7 +77,7 @@ test('nothing is forwarded before tables are known', () => {
 test('new tables hold from the next packet on', () => {
   const host = new MemoryForwarder(tablesOf('a'))
   host.fromContainers(withVnet({}, naivePacket(packet())))
-  host.forwarder.use(new SubnetMap(buildSubnetMap({ ...tablesOf('a'), remote: [] })))
+  host.use({ ...tablesOf('a'), remote: [] })
   host.fromContainers(withVnet({}, naivePacket(packet())))
   host.flush()
   assert.deepEqual(host.counted(), { tun_packets: 2, tx_packets: 1, tx_drop_no_route: 1 })

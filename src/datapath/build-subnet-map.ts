@@ -1,0 +1,208 @@
+import { type Cidr, compareCidr } from '../net/cidr.ts'
+import { type Cidr6, isCidr6, prefixOf6 } from '../net/cidr6.ts'
+import type { Ipv4 } from '../net/ipv4.ts'
+import { type Ipv6, ipv6Bytes } from '../net/ipv6.ts'
+import { type Mac, macBytes } from '../net/mac.ts'
+import { store32 } from '../packet/bytes.ts'
+import { hashOfWords, layOut } from './bounded-hash.ts'
+import * as abi from './socket-abi.ts'
+import * as at from './subnet-map-layout.ts'
+import type { ForwardingTables } from './tables.ts'
+
+interface Entry<Prefix = Cidr | Cidr6> {
+  readonly subnet: Prefix
+  readonly vni: number
+  readonly peer: number
+  readonly vtepMac: Mac
+  readonly mtu: number
+}
+
+type Words = readonly [number, number, number, number]
+
+/** Lays the tables out for SubnetMap; subnet-map-layout.ts draws it. */
+export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
+  const addresses = [...new Set(tables.remote.map((remote) => remote.publicIp))]
+  const peerOf = new Map(addresses.map((address, index) => [address, index + 1]))
+  // Of equal subnets the local one wins, being written later.
+  const entries: Entry[] = [
+    ...tables.remote.map((remote) => ({ ...remote, peer: peerOf.get(remote.publicIp)! })),
+    ...tables.local.map((local) => ({ ...local, peer: 0, vtepMac: tables.vtepMac, mtu: 0 })),
+  ]
+  const ipv4 = entries.filter(isIpv4).sort(byLengthThenBase)
+  const ipv6 = entries.filter(isIpv6)
+
+  const header = new Int32Array(at.HEADER_WORDS)
+  bytesOf(header).set(macBytes(tables.vtepMac), at.OWN_MAC)
+  header[at.ENTRY_COUNT] = entries.length
+  header[at.PEER_COUNT] = addresses.length
+  header[at.FIRST_IPV6] = ipv4.length + 1
+  const block = new Block(header)
+  block.add(entryWords([...ipv4, ...ipv6]))
+  block.add(peerWords(addresses))
+
+  const keys = addresses.map(wordsOf)
+  const numbers = keys.map((_, index) => index + 1)
+  const peerTable = layOut(numbers, (index, seed) => hashOfWords(seed, ...keys[index]!))
+  header[at.PEER_TABLE] = block.add(peerTable.slots)
+  header[at.PEER_SLOTS] = peerTable.slots.length
+  header[at.PEER_SEED] = peerTable.seed
+
+  const vnis = [...new Set(tables.local.map((local) => local.vni))].filter((vni) => vni !== 0)
+  const vniTable = layOut(vnis, (index, seed) => hashOfWords(seed, vnis[index]!, 0, 0, 0))
+  header[at.VNI_TABLE] = block.add(vniTable.slots)
+  header[at.VNI_SLOTS] = vniTable.slots.length
+  header[at.VNI_SEED] = vniTable.seed
+
+  const { root, nodes } = treeWords(ipv4.map(({ subnet }) => subnet))
+  header[at.ROOT] = block.add(root)
+  header[at.NODES] = block.add(nodes)
+
+  const prefixes = ipv6.map(({ subnet }) => wordsOf(subnet.address))
+  header[at.PREFIXES] = block.add(Int32Array.from(prefixes.flat()))
+  const lengths = lengthsInUse(ipv6.map(({ subnet }) => subnet.length))
+  header[at.LENGTH_COUNT] = lengths.length
+  const records = new Int32Array(lengths.length * at.LENGTH_WORDS)
+  header[at.LENGTHS] = block.add(records)
+  for (const [index, length] of lengths.entries()) {
+    const ofLength = new Map(
+      ipv6.flatMap(({ subnet }, index) =>
+        subnet.length === length ? [[subnet.address, index] as const] : [],
+      ),
+    )
+    const indices = [...ofLength.values()]
+    const table = layOut(
+      indices.map((index) => header[at.FIRST_IPV6]! + index),
+      (index, seed) => hashOfWords(seed, ...prefixes[indices[index]!]!),
+    )
+    const record = index * at.LENGTH_WORDS
+    records.set(wordsOf(prefixOf6(2n ** 128n - 1n, length).address), record + at.MASK)
+    records[record + at.TABLE] = block.add(table.slots)
+    records[record + at.SLOTS] = table.slots.length
+    records[record + at.SEED] = table.seed
+  }
+  return block.shared()
+}
+
+/** Parts of the block, one behind the other. */
+class Block {
+  readonly #parts: Int32Array[] = []
+  #words = 0
+
+  constructor(header: Int32Array) {
+    this.add(header)
+  }
+
+  /** @returns where the part begins, in words */
+  add(part: Int32Array): number {
+    const begin = this.#words
+    this.#parts.push(part)
+    this.#words += part.length
+    return begin
+  }
+
+  shared(): SharedArrayBuffer {
+    const buffer = new SharedArrayBuffer(this.#words * 4)
+    const words = new Int32Array(buffer)
+    let begin = 0
+    for (const part of this.#parts) {
+      words.set(part, begin)
+      begin += part.length
+    }
+    return buffer
+  }
+}
+
+function entryWords(entries: readonly Entry[]): Int32Array {
+  const words = new Int32Array((entries.length + 1) * at.ENTRY_WORDS)
+  const bytes = bytesOf(words)
+  for (const [index, { vni, peer, mtu, vtepMac }] of entries.entries()) {
+    const word = (index + 1) * at.ENTRY_WORDS
+    words[word + at.VNI] = vni
+    words[word + at.PEER] = peer
+    words[word + at.MTU] = mtu
+    bytes.set(macBytes(vtepMac), word * 4 + at.MAC)
+  }
+  return words
+}
+
+function peerWords(addresses: readonly (Ipv4 | Ipv6)[]): Int32Array {
+  const words = new Int32Array(addresses.length * at.PEER_WORDS)
+  const bytes = bytesOf(words)
+  for (const [index, address] of addresses.entries()) {
+    const word = index * at.PEER_WORDS
+    const sockaddr = (word + at.SOCKADDR) * 4
+    const isIpv6 = typeof address === 'bigint'
+    bytes[sockaddr] = isIpv6 ? abi.AF_INET6 : abi.AF_INET
+    if (isIpv6) bytes.set(ipv6Bytes(address), sockaddr + abi.SOCKADDR_IP6)
+    else store32(bytes, sockaddr + abi.SOCKADDR_IP, address)
+    words[word + at.SOCKADDR_LENGTH] = isIpv6 ? abi.SOCKADDR_IN6_LENGTH : abi.SOCKADDR_IN_LENGTH
+    words.set(wordsOf(address), word + at.ADDRESS)
+  }
+  return words
+}
+
+/** @param subnets by length, so that a longer prefix overwrites what it refines */
+function treeWords(subnets: readonly Cidr[]): { root: Int32Array; nodes: Int32Array } {
+  const root = new Int32Array(at.ROOT_WORDS)
+  const nodes = new Int32Array(nodeCount(subnets) * at.NODE_WORDS)
+  let made = 0
+  /** Where the node below a word begins; made, and filled with what stood there, if there is none. */
+  const nodeBelow = (words: Int32Array, word: number): number => {
+    const value = words[word]!
+    if (value < 0) return ~value * at.NODE_WORDS
+    words[word] = ~made
+    const begin = made++ * at.NODE_WORDS
+    nodes.fill(value, begin, begin + at.NODE_WORDS)
+    return begin
+  }
+  for (const [index, { base, length }] of subnets.entries()) {
+    let words = root
+    let word = base >>> (32 - at.ROOT_BITS)
+    let bits = at.ROOT_BITS
+    while (length > bits) {
+      bits += at.NODE_BITS
+      word = nodeBelow(words, word) + ((base >>> (32 - bits)) & (at.NODE_WORDS - 1))
+      words = nodes
+    }
+    words.fill(index + 1, word, word + 2 ** (bits - length))
+  }
+  return { root, nodes }
+}
+
+/** At each level, a node for every address prefix that a longer subnet has. */
+function nodeCount(subnets: readonly Cidr[]): number {
+  let count = 0
+  for (let bits = at.ROOT_BITS; bits < 32; bits += at.NODE_BITS) {
+    const longer = subnets.filter(({ length }) => length > bits)
+    count += new Set(longer.map(({ base }) => base >>> (32 - bits))).size
+  }
+  return count
+}
+
+/** Longest first: the first that matches is the answer. */
+function lengthsInUse(lengths: readonly number[]): number[] {
+  return [...new Set(lengths)].sort((a, b) => b - a)
+}
+
+/** An address as SubnetMap compares it: the first of four words for IPv4, all four for IPv6. */
+function wordsOf(address: Ipv4 | Ipv6): Words {
+  if (typeof address === 'number') return [address | 0, 0, 0, 0]
+  const part = (shift: bigint): number => Number((address >> shift) & 0xffff_ffffn) | 0
+  return [part(96n), part(64n), part(32n), part(0n)]
+}
+
+function bytesOf(words: Int32Array): Uint8Array {
+  return new Uint8Array(words.buffer)
+}
+
+function isIpv4(entry: Entry): entry is Entry<Cidr> {
+  return !isCidr6(entry.subnet)
+}
+
+function isIpv6(entry: Entry): entry is Entry<Cidr6> {
+  return isCidr6(entry.subnet)
+}
+
+function byLengthThenBase(a: Entry<Cidr>, b: Entry<Cidr>): number {
+  return a.subnet.length - b.subnet.length || compareCidr(a.subnet, b.subnet)
+}

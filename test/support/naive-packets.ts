@@ -3,15 +3,24 @@
  * lists. It shares no code with src/, which it judges.
  */
 export interface NaivePacket {
-  readonly source: number
-  readonly destination: number
+  /** IPv4 as a number, IPv6 as a bigint: both of one version. */
+  readonly source: number | bigint
+  readonly destination: number | bigint
   readonly protocol: number
+  /** Type of service or traffic class. */
   readonly tos: number
+  /** Time to live or hop limit. */
   readonly ttl: number
+  /** IPv4 only. */
   readonly id: number
-  /** The reserved bit, don't-fragment, more-fragments and the offset. */
+  /** IPv4 only: the reserved bit, don't-fragment, more-fragments and the offset. */
   readonly fragment: number
+  /** IPv4 only. */
   readonly ipOptions: Uint8Array
+  /** IPv6 only; 0 if left out. */
+  readonly flowLabel?: number
+  /** IPv6 only; none if left out. */
+  readonly extensions?: readonly NaiveExtension[]
   readonly sourcePort: number
   readonly destinationPort: number
   readonly sequence: number
@@ -23,10 +32,16 @@ export interface NaivePacket {
   readonly payload: Uint8Array
 }
 
+/** An IPv6 extension header: its number, and all of it but the first byte, which tells what follows. */
+export interface NaiveExtension {
+  readonly type: number
+  readonly rest: Uint8Array
+}
+
 export const TCP = 6
 export const UDP = 17
 
-export const PLAIN: NaivePacket = {
+export const PLAIN: NaivePacket & { readonly source: number; readonly destination: number } = {
   source: 0x0a050102,
   destination: 0x0a050203,
   protocol: TCP,
@@ -44,6 +59,20 @@ export const PLAIN: NaivePacket = {
   urgent: 0,
   tcpOptions: new Uint8Array(0),
   payload: new Uint8Array(0),
+}
+
+/** fd00:5:1::2 to fd00:5:2::3. */
+export const PLAIN6: NaivePacket & { readonly source: bigint; readonly destination: bigint } = {
+  ...PLAIN,
+  source: 0xfd00_0005_0001_0000_0000_0000_0000_0002n,
+  destination: 0xfd00_0005_0002_0000_0000_0000_0000_0003n,
+  id: 0,
+  fragment: 0,
+  flowLabel: 0x12345,
+}
+
+export function isIpv6(packet: NaivePacket): boolean {
+  return typeof packet.source === 'bigint'
 }
 
 export function joined(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
@@ -70,13 +99,23 @@ export function naiveChecksum(bytes: Uint8Array): number {
   return 0xffff - naiveSum(bytes)
 }
 
+function addressBytes(address: number | bigint): Uint8Array {
+  const hex = address.toString(16).padStart(typeof address === 'bigint' ? 32 : 8, '0')
+  return Uint8Array.from(Buffer.from(hex, 'hex'))
+}
+
+/** IPv4: addresses, zero, protocol, 16-bit length. IPv6: addresses, 32-bit length, zeros, protocol. */
 function pseudoHeader(packet: NaivePacket, length: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(12))
-  view.setUint32(0, packet.source)
-  view.setUint32(4, packet.destination)
-  view.setUint8(9, packet.protocol)
-  view.setUint16(10, length)
-  return new Uint8Array(view.buffer)
+  const addresses = [addressBytes(packet.source), addressBytes(packet.destination)]
+  const view = new DataView(new ArrayBuffer(isIpv6(packet) ? 8 : 4))
+  if (isIpv6(packet)) {
+    view.setUint32(0, length)
+    view.setUint8(7, packet.protocol)
+  } else {
+    view.setUint8(1, packet.protocol)
+    view.setUint16(2, length)
+  }
+  return joined(...addresses, new Uint8Array(view.buffer))
 }
 
 function transportBytes(packet: NaivePacket): Uint8Array {
@@ -126,47 +165,130 @@ export function naivePacket(
       checksum === 'complete' ? sent : naiveSum(pseudo),
     )
   }
-  const view = new DataView(new ArrayBuffer(20))
+  return joined(
+    isIpv6(packet) ? header6(packet, transport.length) : header4(packet, transport.length),
+    transport,
+  )
+}
+
+function header4(packet: NaivePacket, transportLength: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(12))
   view.setUint8(0, 0x40 + (20 + packet.ipOptions.length) / 4)
   view.setUint8(1, packet.tos)
-  view.setUint16(2, 20 + packet.ipOptions.length + transport.length)
+  view.setUint16(2, 20 + packet.ipOptions.length + transportLength)
   view.setUint16(4, packet.id)
   view.setUint16(6, packet.fragment)
   view.setUint8(8, packet.ttl)
   view.setUint8(9, packet.protocol)
-  view.setUint32(12, packet.source)
-  view.setUint32(16, packet.destination)
-  const header = joined(new Uint8Array(view.buffer), packet.ipOptions)
+  const header = joined(
+    new Uint8Array(view.buffer),
+    addressBytes(packet.source),
+    addressBytes(packet.destination),
+    packet.ipOptions,
+  )
   new DataView(header.buffer).setUint16(10, naiveChecksum(header))
-  return joined(header, transport)
+  return header
 }
 
-/** The fields of a TCP or UDP packet's bytes; checksums are for isSound(). */
-export function parseNaive(bytes: Uint8Array): NaivePacket {
+function header6(packet: NaivePacket, transportLength: number): Uint8Array {
+  const chain = packet.extensions ?? []
+  const numbers = [...chain.map(({ type }) => type), packet.protocol]
+  const extensions = joined(
+    ...chain.flatMap(({ rest }, index) => [Uint8Array.of(numbers[index + 1]!), rest]),
+  )
+  const view = new DataView(new ArrayBuffer(8))
+  view.setUint32(0, 6 * 2 ** 28 + packet.tos * 2 ** 20 + (packet.flowLabel ?? 0))
+  view.setUint16(4, extensions.length + transportLength)
+  view.setUint8(6, numbers[0]!)
+  view.setUint8(7, packet.ttl)
+  return joined(
+    new Uint8Array(view.buffer),
+    addressBytes(packet.source),
+    addressBytes(packet.destination),
+    extensions,
+  )
+}
+
+type NaiveHeader = Omit<
+  NaivePacket,
+  | 'sourcePort'
+  | 'destinationPort'
+  | 'sequence'
+  | 'acknowledgment'
+  | 'flags'
+  | 'window'
+  | 'urgent'
+  | 'tcpOptions'
+  | 'payload'
+>
+
+function parseHeader4(bytes: Uint8Array): { header: NaiveHeader; length: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const ipLength = (view.getUint8(0) % 16) * 4
-  const protocol = view.getUint8(9)
-  const isTcp = protocol === TCP
-  const tcpLength = isTcp ? (view.getUint8(ipLength + 12) >> 4) * 4 : 8
-  return {
+  const length = (view.getUint8(0) % 16) * 4
+  const header = {
     tos: view.getUint8(1),
     id: view.getUint16(4),
     fragment: view.getUint16(6),
     ttl: view.getUint8(8),
-    protocol,
+    protocol: view.getUint8(9),
     source: view.getUint32(12),
     destination: view.getUint32(16),
-    ipOptions: bytes.slice(20, ipLength),
-    sourcePort: view.getUint16(ipLength),
-    destinationPort: view.getUint16(ipLength + 2),
-    sequence: isTcp ? view.getUint32(ipLength + 4) : 0,
-    acknowledgment: isTcp ? view.getUint32(ipLength + 8) : 0,
-    flags: isTcp ? view.getUint8(ipLength + 13) : 0,
-    window: isTcp ? view.getUint16(ipLength + 14) : 0,
-    urgent: isTcp ? view.getUint16(ipLength + 18) : 0,
-    tcpOptions: isTcp ? bytes.slice(ipLength + 20, ipLength + tcpLength) : new Uint8Array(0),
-    payload: bytes.slice(ipLength + tcpLength),
+    ipOptions: bytes.slice(20, length),
   }
+  return { header, length }
+}
+
+/** Extension headers up to whatever is none: hop-by-hop, routing, fragment, destination options. */
+function parseHeader6(bytes: Uint8Array): { header: NaiveHeader; length: number } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const extensions: NaiveExtension[] = []
+  let length = 40
+  let protocol = view.getUint8(6)
+  while ([0, 43, 44, 60].includes(protocol)) {
+    const size = protocol === 44 ? 8 : 8 + view.getUint8(length + 1) * 8
+    extensions.push({ type: protocol, rest: bytes.slice(length + 1, length + size) })
+    protocol = view.getUint8(length)
+    length += size
+  }
+  const header = {
+    tos: (view.getUint32(0) >>> 20) % 256,
+    id: 0,
+    fragment: 0,
+    ttl: view.getUint8(7),
+    protocol,
+    source: (view.getBigUint64(8) << 64n) + view.getBigUint64(16),
+    destination: (view.getBigUint64(24) << 64n) + view.getBigUint64(32),
+    ipOptions: new Uint8Array(0),
+    flowLabel: view.getUint32(0) % 2 ** 20,
+    extensions,
+  }
+  return { header, length }
+}
+
+/** The fields of a TCP or UDP packet's bytes; checksums are for isSound(). */
+export function parseNaive(bytes: Uint8Array): NaivePacket {
+  const { header, length } = bytes[0]! >> 4 === 6 ? parseHeader6(bytes) : parseHeader4(bytes)
+  const view = new DataView(bytes.buffer, bytes.byteOffset + length)
+  const isTcp = header.protocol === TCP
+  const transportLength = isTcp ? (view.getUint8(12) >> 4) * 4 : 8
+  return {
+    ...header,
+    sourcePort: view.getUint16(0),
+    destinationPort: view.getUint16(2),
+    sequence: isTcp ? view.getUint32(4) : 0,
+    acknowledgment: isTcp ? view.getUint32(8) : 0,
+    flags: isTcp ? view.getUint8(13) : 0,
+    window: isTcp ? view.getUint16(14) : 0,
+    urgent: isTcp ? view.getUint16(18) : 0,
+    tcpOptions: isTcp ? bytes.slice(length + 20, length + transportLength) : new Uint8Array(0),
+    payload: bytes.slice(length + transportLength),
+  }
+}
+
+/** Length of the IP header with options or extension headers. */
+export function headerLength(packet: NaivePacket): number {
+  if (!isIpv6(packet)) return 20 + packet.ipOptions.length
+  return (packet.extensions ?? []).reduce((length, { rest }) => length + 1 + rest.length, 40)
 }
 
 /** Whether the bytes are exactly those of their own fields, both checksums and all lengths included. */
@@ -193,14 +315,19 @@ export function withVnet(vnet: Partial<NaiveVnet>, packet: Uint8Array): Uint8Arr
   return joined(new Uint8Array(view.buffer), packet)
 }
 
+function gsoTypeOf(packet: NaivePacket): number {
+  if (packet.protocol !== TCP) return 5
+  return isIpv6(packet) ? 4 : 1
+}
+
 /** A super-packet as a kernel hands it to a TUN reader. */
 export function superPacket(packet: NaivePacket, gsoSize: number): Uint8Array<ArrayBuffer> {
   return withVnet(
     {
       flags: 1,
-      gsoType: packet.protocol === TCP ? 1 : 5,
+      gsoType: gsoTypeOf(packet),
       gsoSize,
-      csumStart: 20 + packet.ipOptions.length,
+      csumStart: headerLength(packet),
       csumOffset: checksumOffset(packet) ?? 0,
     },
     naivePacket(packet, 'partial'),
@@ -217,7 +344,7 @@ export function naiveSegments(packet: NaivePacket, gsoSize: number): NaivePacket
     if (index > 0) flags &= ~0x80 // CWR
     return {
       ...packet,
-      id: (packet.id + index) % 0x10000,
+      id: isIpv6(packet) ? 0 : (packet.id + index) % 0x10000,
       sequence: packet.protocol === TCP ? (packet.sequence + index * gsoSize) % 2 ** 32 : 0,
       flags,
       payload: packet.payload.slice(index * gsoSize, (index + 1) * gsoSize),
@@ -239,13 +366,13 @@ export function writtenPackets(written: Uint8Array): NaivePacket[] {
     if (gsoType !== 0) throw new Error('a super-packet without NEEDS_CSUM')
     return [packet]
   }
-  if (view.getUint16(6, true) !== 20 + packet.ipOptions.length) throw new Error('csum_start')
+  if (view.getUint16(6, true) !== headerLength(packet)) throw new Error('csum_start')
   if (view.getUint16(8, true) !== checksumOffset(packet)) throw new Error('csum_offset')
   if (!Buffer.from(naivePacket(packet, 'partial')).equals(bytes)) {
     throw new Error('lengths, header checksum or pseudo header sum are wrong')
   }
   if (gsoType === 0) return [packet]
-  if (gsoType !== (packet.protocol === TCP ? 1 : 5)) throw new Error('gso_type')
+  if (gsoType !== gsoTypeOf(packet)) throw new Error('gso_type')
   if (gsoSize === 0) throw new Error('gso_size')
   if (packet.protocol === UDP && packet.payload.length > 64 * gsoSize) throw new Error('too many')
   return naiveSegments(packet, gsoSize)

@@ -1,20 +1,43 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { argv } from '../../lab/argv.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
 import { Place } from '../place.ts'
-import type { Subject } from './subject.ts'
+import type { Candidate } from './subject.ts'
 
 const NETWORK = 'bench'
+const CONTAINER = 'measured'
 
-/** Real containers on one pooled overlay. */
-export async function overlayTs(from: DockerHost, to: DockerHost): Promise<Subject> {
-  const [client, server] = await Promise.all([from, to].map(container))
-  return { name: 'overlay-ts', client: client!, server: server! }
+/** Real containers on one pooled overlay, with the settings that the README gives. */
+export const overlayTs: Candidate = {
+  name: 'overlay-ts',
+  kind: 'ours',
+  about: 'containers on a pooled overlay, settings as they come, MTU 1450',
+  version: async () => {
+    const manifest = join(import.meta.dirname, '..', '..', 'package.json')
+    const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }
+    return version
+  },
+  async place({ hosts }) {
+    const [client, server] = await Promise.all(hosts.map(container))
+    return {
+      client: client!,
+      server: server!,
+      processes: ({ plugin }) => (plugin.pid === undefined ? [] : [plugin.pid]),
+      async remove() {
+        for (const host of hosts) {
+          await host.container(CONTAINER).remove()
+          await host.docker('network', 'rm', NETWORK)
+        }
+      },
+    }
+  },
 }
 
 async function container(host: DockerHost): Promise<Place> {
   const ipam = argv`--ipam-driver overlay-ts --ipam-opt overlay=${NETWORK}`
   await host.docker('network', 'create', '-d', 'overlay-ts', ...ipam, NETWORK)
-  const made = await host.run('measured', { network: NETWORK })
+  const made = await host.run(CONTAINER, { network: NETWORK })
   const sandbox = await host.docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', made.name)
   return new Place(await made.ip(), `/proc/${host.machine.init}/root${sandbox}`)
 }

@@ -1,0 +1,78 @@
+/**
+ * Places every subject, sees a packet of the largest size and a second of TCP pass, removes it and looks
+ * for what it left. Nothing is measured.
+ *
+ *   node bench/smoke.ts                    all
+ *   node bench/smoke.ts wireguard-go n2n   ours, the kernel's and these
+ */
+import { readdirSync } from 'node:fs'
+import { argv } from '../lab/argv.ts'
+import type { DockerHost } from '../lab/docker-host.ts'
+import { messageOf, OverlayError } from '../src/errors.ts'
+import { waitFor } from '../test/support/wait.ts'
+import { inMode } from './modes.ts'
+import { pinHosts } from './pinning.ts'
+import { withStage } from './stage.ts'
+import type { Subject } from './subjects/subject.ts'
+
+const FILL = 100
+
+const say = (line: string): void => console.error(`smoke: ${line}`)
+const only = process.argv.slice(2)
+try {
+  await withStage(
+    { rounds: 1, seconds: 1, say, ...(only.length > 0 && { only }) },
+    async (stage) => {
+      for (const subject of stage.subjects) {
+        await subject.fill?.(FILL)
+        say(`${subject.name}: ${await moves(subject)}, ${busy(subject, stage.hosts)}`)
+      }
+      for (const mode of ['passed', 'segmented'] as const) {
+        await using _mode = await inMode(stage, mode)
+        await using _pinned = await pinHosts(stage, [0, 1])
+        for (const subject of stage.subjects) {
+          say(`${subject.name}, ${mode}, pinned: ${await moves(subject)}`)
+        }
+      }
+    },
+  )
+} catch (error) {
+  say(messageOf(error))
+  process.exitCode = 1
+}
+const left = namespaces()
+if (left.length > 0) {
+  say(`namespaces are left: ${left.join(', ')}`)
+  process.exitCode = 1
+}
+
+/** What a ping and a second of TCP did. @throws OverlayError when nothing passes */
+async function moves({ client, server, name }: Subject): Promise<string> {
+  await waitFor(() => client.run(...argv`busybox ping -c 1 -W 2 -s 1300 ${server.ip}`), {
+    what: `an answer through ${name}`,
+    timeout: 30_000,
+  })
+  await using _server = server.serve('iperf3', '-s')
+  const report = await waitFor(() => client.run(...argv`iperf3 -J -c ${server.ip} -t 1`), {
+    what: 'iperf3 to serve',
+    timeout: 30_000,
+  })
+  const { end } = JSON.parse(report) as { end: { sum_received: { bits_per_second: number } } }
+  const gbit = end.sum_received.bits_per_second / 1e9
+  if (gbit > 0) return `${gbit.toFixed(2)} Gbit/s`
+  throw new OverlayError('host_state', `${name} moved no TCP`)
+}
+
+function busy(subject: Subject, hosts: readonly DockerHost[]): string {
+  const counts = hosts.map((host) => subject.processes(host).length)
+  return `processes ${counts.join(' and ')}`
+}
+
+/** Those of this process's lab; others' come and go. */
+function namespaces(): string[] {
+  try {
+    return readdirSync('/run/netns').filter((name) => name.startsWith(`ovt-${process.pid}-`))
+  } catch {
+    return []
+  }
+}

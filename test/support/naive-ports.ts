@@ -8,6 +8,7 @@ import { buildSubnetMap } from '../../src/datapath/build-subnet-map.ts'
 import { SubnetMap } from '../../src/datapath/subnet-map.ts'
 import type { ForwardingTables, LocalSubnet, RemoteSubnet } from '../../src/datapath/tables.ts'
 import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
+import { parseCidr6 } from '../../src/net/cidr6.ts'
 import { type Ipv4, parseIpv4 } from '../../src/net/ipv4.ts'
 import { type Ipv6, ipv6Bytes } from '../../src/net/ipv6.ts'
 import { macBytes } from '../../src/net/mac.ts'
@@ -159,6 +160,22 @@ export function tablesOf(host: 'a' | 'b', mtu = 1450): Ipv4Tables {
       }
 }
 
+/** The same with IPv6 beside: fd00:5:1::/64 and fd00:5:2::/64 in VNI 7, fd00:6:… in VNI 8. */
+export function dualTablesOf(host: 'a' | 'b', mtu = 1450): ForwardingTables {
+  const tables = tablesOf(host, mtu)
+  const [own, other] = host === 'a' ? [1, 2] : [2, 1]
+  const peer = tables.remote[0]!
+  const subnets = (third: number): LocalSubnet[] => [
+    { subnet: parseCidr6(`fd00:5:${third}::/64`), vni: 7 },
+    { subnet: parseCidr6(`fd00:6:${third}::/64`), vni: 8 },
+  ]
+  return {
+    ...tables,
+    local: [...tables.local, ...subnets(own)],
+    remote: [...tables.remote, ...subnets(other).map((subnet) => ({ ...peer, ...subnet }))],
+  }
+}
+
 /** A VXLAN frame, from host A to host B unless told otherwise. */
 export function naiveFrame(
   packet: Uint8Array,
@@ -168,7 +185,8 @@ export function naiveFrame(
   vxlan.setUint8(0, header.flags ?? 0x08)
   vxlan.setUint32(4, (header.vni ?? 7) * 256)
   const type = new DataView(new ArrayBuffer(2))
-  type.setUint16(0, header.type ?? 0x0800)
+  const isIpv6 = packet.length > 0 && packet[0]! >> 4 === 6
+  type.setUint16(0, header.type ?? (isIpv6 ? 0x86dd : 0x0800))
   return joined(
     new Uint8Array(vxlan.buffer),
     macBytes(header.to ?? MAC_B),

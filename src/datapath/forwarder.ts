@@ -1,44 +1,40 @@
 import { load16 } from '../packet/bytes.ts'
-import { classify, InnerPacket, KIND_MALFORMED, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
-import { decapsulatedEcn, ECN_DROP, ECN_MASK, encapsulatedEcn } from '../packet/ecn.ts'
-import {
-  ETHERNET_LENGTH,
-  ETHERTYPE_IPV4,
-  ETHERTYPE_IPV6,
-  etherType,
-  isFrom,
-  isTo,
-} from '../packet/ethernet.ts'
+import { InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
+import { decapsulatedEcn, ECN_DROP, ECN_MASK, encapsulatedEcn, NOT_ECT } from '../packet/ecn.ts'
 import { flowHash } from '../packet/flow-hash.ts'
 import {
-  headerChecksumIsValid,
+  DONT_FRAGMENT,
+  FRAGMENT,
   IPV4_LENGTH,
-  isMulticastOrBroadcast,
-  isUnroutable,
   sealHeader,
   TOS,
-  TOTAL_LENGTH,
+  totalLengthOf,
+  versionOf,
 } from '../packet/ipv4.ts'
+import { IPV6_LENGTH, payloadLengthOf, storeTrafficClass, trafficClassOf } from '../packet/ipv6.ts'
 import {
   checksumOffsetOf,
   checksumStartOf,
   GSO_NONE,
   GSO_TCPV4,
+  GSO_TCPV6,
   GSO_UDP,
   gsoSizeOf,
   gsoTypeOf,
   needsChecksum,
   VNET_LENGTH,
 } from '../packet/vnet-header.ts'
-import { hasReservedBits, hasVni, VXLAN_LENGTH, vniOf } from '../packet/vxlan.ts'
+import { Admission, PASS } from './admission.ts'
 import { type CoalesceOptions, Coalescer, type ContainerPort } from './coalesce.ts'
 import { COUNTER, type Counters } from './counters.ts'
 import { ENCAPSULATION, encapsulate } from './encapsulate.ts'
+import { Fragmenter } from './fragmenter.ts'
 import { SEND_PORTS } from './limits.ts'
 import { Outbox, type UnderlayPort } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import { Splitter } from './split.ts'
-import { NO_ENTRY, NO_PEER, type SubnetMap } from './subnet-map.ts'
+import type { SubnetMap } from './subnet-map.ts'
+import { LEAST_MTU, TooBigAnswers } from './too-big.ts'
 import {
   CHECKSUM_BAD,
   CHECKSUM_PARTIAL,
@@ -47,11 +43,11 @@ import {
   verify,
 } from './transport-checksum.ts'
 
-/** Not a counter: the packet goes on. */
-const PASS = -1
-
 /** Room that must be free before a packet read from the TUN: its own headers end where it begins. */
 export const HEADROOM = ENCAPSULATION - VNET_LENGTH
+
+const DSCP_SHIFT = 2
+const WHOLE_FIELD = 0xff
 
 export interface ForwarderParts {
   readonly memory: PacketMemory
@@ -60,10 +56,14 @@ export interface ForwarderParts {
   readonly containers: ContainerPort
   readonly underlay: UnderlayPort
   readonly coalesce: CoalesceOptions
+  /** Of the outer header; 0 if not given. */
+  readonly dscp?: number | 'inherit'
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number
 }
 
 /**
- * Decides about every packet, in both directions, and rewrites it for the other side. It knows no file
+ * Rewrites every packet that may pass for the other side, in both directions. It knows no file
  * descriptor and allocates nothing; a packet is an offset and a length in packet memory.
  */
 export class Forwarder {
@@ -72,21 +72,32 @@ export class Forwarder {
   readonly #counters: Counters
   readonly #outbox: Outbox
   readonly #splitter: Splitter
+  readonly #fragmenter: Fragmenter
+  readonly #fragmentingSplitter: Splitter
+  readonly #tooBig: TooBigAnswers
   readonly #coalescer: Coalescer
   readonly #packet = new InnerPacket()
+  readonly #admission: Admission
+  /** Outer type of service: the bits that are the inner's, and those that are always set. */
+  readonly #inheritedTos: number
+  readonly #fixedTos: number
   #map: SubnetMap
-  /** Entries of the packet's addresses, once looked up. */
-  #sourceEntry = NO_ENTRY
-  #destinationEntry = NO_ENTRY
 
   constructor(parts: ForwarderParts, map: SubnetMap) {
-    this.#memory = parts.memory
-    this.#sum = parts.sum
-    this.#counters = parts.counters
+    const { memory, sum, counters, containers, dscp = 0, now = () => performance.now() } = parts
+    this.#memory = memory
+    this.#sum = sum
+    this.#counters = counters
     this.#map = map
-    this.#outbox = new Outbox(parts.memory, SEND_PORTS, parts.underlay)
-    this.#splitter = new Splitter(parts.memory, parts.sum, this.#outbox)
-    this.#coalescer = new Coalescer(parts.memory, parts.containers, parts.counters, parts.coalesce)
+    this.#admission = new Admission(memory.bytes, this.#packet)
+    this.#inheritedTos = dscp === 'inherit' ? WHOLE_FIELD & ~ECN_MASK : 0
+    this.#fixedTos = dscp === 'inherit' ? 0 : dscp << DSCP_SHIFT
+    this.#outbox = new Outbox(memory, SEND_PORTS, parts.underlay)
+    this.#splitter = new Splitter(memory, sum, this.#outbox)
+    this.#fragmenter = new Fragmenter(memory, this.#outbox)
+    this.#fragmentingSplitter = new Splitter(memory, sum, this.#fragmenter)
+    this.#tooBig = new TooBigAnswers(memory, sum, counters, containers, now)
+    this.#coalescer = new Coalescer(memory, containers, counters, parts.coalesce)
   }
 
   /** Replaces the tables from the next packet on; what is queued goes out by those it was queued by. */
@@ -108,6 +119,8 @@ export class Forwarder {
   flushToUnderlay(): void {
     this.#outbox.flush()
     this.#splitter.reset()
+    this.#fragmenter.reset()
+    this.#fragmentingSplitter.reset()
   }
 
   /**
@@ -116,13 +129,7 @@ export class Forwarder {
    * @param groSize what the kernel said of the size, 0 if nothing
    * @param peer whose address is the outer source, or NO_PEER
    */
-  fromUnderlay(
-    at: number,
-    length: number,
-    groSize: number,
-    peer: number,
-    outerTos: number,
-  ): void {
+  fromUnderlay(at: number, length: number, groSize: number, peer: number, outerTos: number): void {
     const whole = groSize === 0 || groSize >= length || this.#isOneFrame(at, length)
     const size = whole ? length : groSize
     for (let done = 0; done < length; done += size) {
@@ -140,74 +147,75 @@ export class Forwarder {
   #sendOn(at: number, length: number): number {
     const { bytes } = this.#memory
     const packet = this.#packet
+    const map = this.#map
     if (length <= VNET_LENGTH) return COUNTER.tx_drop_malformed
-    classify(bytes, at + VNET_LENGTH, length - VNET_LENGTH, packet)
-    const refusal = this.#refusalFromContainers()
+    const refusal = this.#admission.fromContainers(at + VNET_LENGTH, length - VNET_LENGTH, map)
     if (refusal !== PASS) return refusal
 
-    const entry = this.#destinationEntry
+    const entry = this.#admission.destination
     const hash = flowHash(bytes, packet)
-    const tos = encapsulatedEcn(bytes[packet.at + TOS]!)
+    const innerTos =
+      packet.version === 4 ? bytes[packet.at + TOS]! : trafficClassOf(bytes, packet.at)
+    const tos = (innerTos & this.#inheritedTos) | this.#fixedTos | encapsulatedEcn(innerTos)
     const gsoType = gsoTypeOf(bytes, at)
     if (gsoType !== GSO_NONE) return this.#sendSuper(gsoType, gsoSizeOf(bytes, at), hash, tos)
 
-    if (packet.length > this.#map.mtu(entry)) return COUNTER.tx_drop_too_big
     if (
       needsChecksum(bytes, at) &&
       !complete(bytes, packet, checksumStartOf(bytes, at), checksumOffsetOf(bytes, at), this.#sum)
     ) {
       return COUNTER.tx_drop_malformed
     }
+    const mtu = map.mtu(entry)
+    const fits = packet.length <= mtu
+    if (!fits && !this.#mayFragment(mtu)) return this.#refuseTooBig(mtu, hash)
     const frame = packet.at - ENCAPSULATION
-    encapsulate(bytes, frame, this.#map, entry, packet.version)
-    const frameLength = ENCAPSULATION + packet.length
-    this.#outbox.put(hash, this.#map.peer(entry), tos, frame, frameLength, 0, 0)
+    encapsulate(bytes, frame, map, entry, packet.version)
+    const sink = fits ? this.#outbox : this.#fragments(mtu)
+    sink.put(hash, map.peer(entry), tos, frame, ENCAPSULATION + packet.length, 0, 0)
     return PASS
   }
 
   /** TCP may be cut smaller than the kernel asked for, a datagram is what it is. */
   #sendSuper(gsoType: number, gsoSize: number, hash: number, tos: number): number {
     const packet = this.#packet
-    const isTcp = gsoType === GSO_TCPV4 && packet.kind === KIND_TCP
+    const gsoTcp = packet.version === 4 ? GSO_TCPV4 : GSO_TCPV6
+    const isTcp = gsoType === gsoTcp && packet.kind === KIND_TCP
     const isUdp = gsoType === GSO_UDP && packet.kind === KIND_UDP
     if ((!isTcp && !isUdp) || gsoSize === 0 || packet.payloadLength === 0) {
       return COUNTER.tx_drop_malformed
     }
-    const entry = this.#destinationEntry
-    const headers = packet.headerLength + packet.transportHeaderLength
-    const room = this.#map.mtu(entry) - headers
-    if (room < 1 || (isUdp && Math.min(gsoSize, packet.payloadLength) > room)) {
-      return COUNTER.tx_drop_too_big
-    }
-    const isCut = this.#splitter.split(
-      packet,
-      Math.min(gsoSize, room),
-      this.#map,
-      entry,
-      hash,
-      tos,
-    )
+    const entry = this.#admission.destination
+    const mtu = this.#map.mtu(entry)
+    const room = mtu - packet.headerLength - packet.transportHeaderLength
+    const fits = isTcp ? room > 0 : Math.min(gsoSize, packet.payloadLength) <= room
+    if (!fits && (isTcp || !this.#mayFragment(mtu))) return this.#refuseTooBig(mtu, hash)
+    if (!fits) this.#fragments(mtu)
+    const splitter = fits ? this.#splitter : this.#fragmentingSplitter
+    const size = isTcp ? Math.min(gsoSize, room) : gsoSize
+    const isCut = splitter.split(packet, size, this.#map, entry, hash, tos)
     return isCut ? PASS : COUNTER.tx_drop_malformed
   }
 
-  /** Isolation: a packet leaves only from a subnet of ours to another host's of the same overlay. */
-  #refusalFromContainers(): number {
+  /** Only routers of IPv4 fragment, and not what forbids it. */
+  #mayFragment(mtu: number): boolean {
     const packet = this.#packet
-    const map = this.#map
-    if (packet.version === 6) return COUNTER.tx_drop_ipv6
-    if (packet.kind === KIND_MALFORMED) return COUNTER.tx_drop_malformed
-    if (isMulticastOrBroadcast(packet.destination)) return COUNTER.tx_drop_multicast
+    return (
+      packet.version === 4 &&
+      mtu >= LEAST_MTU &&
+      (load16(this.#memory.bytes, packet.at + FRAGMENT) & DONT_FRAGMENT) === 0
+    )
+  }
 
-    const source = map.lookup(packet.source)
-    if (source === NO_ENTRY || !map.isLocal(source)) return COUNTER.tx_drop_source
-    const destination = map.lookup(packet.destination)
-    if (destination === NO_ENTRY) return COUNTER.tx_drop_no_route
-    const vni = map.vni(source)
-    if (vni === 0) return COUNTER.tx_drop_overlay_unknown
-    if (vni !== map.vni(destination)) return COUNTER.tx_drop_overlay_mismatch
-    if (map.isLocal(destination)) return COUNTER.tx_drop_local
-    this.#destinationEntry = destination
-    return PASS
+  #fragments(mtu: number): Fragmenter {
+    this.#counters.add(COUNTER.tx_fragmented)
+    this.#fragmenter.mtu = mtu
+    return this.#fragmenter
+  }
+
+  #refuseTooBig(mtu: number, hash: number): number {
+    this.#tooBig.answer(this.#packet, mtu, hash)
+    return COUNTER.tx_drop_too_big
   }
 
   /**
@@ -215,87 +223,56 @@ export class Forwarder {
    * reports the size of its inner segments. What the inner packet says of its length decides.
    */
   #isOneFrame(at: number, length: number): boolean {
-    return (
-      length >= ENCAPSULATION + IPV4_LENGTH &&
-      load16(this.#memory.bytes, at + ENCAPSULATION + TOTAL_LENGTH) === length - ENCAPSULATION
-    )
+    if (length < ENCAPSULATION + IPV4_LENGTH) return false
+    const { bytes } = this.#memory
+    const ip = at + ENCAPSULATION
+    const stated =
+      versionOf(bytes, ip) === 6
+        ? IPV6_LENGTH + payloadLengthOf(bytes, ip)
+        : totalLengthOf(bytes, ip)
+    return stated === length - ENCAPSULATION
   }
 
-  #receive(
-    at: number,
-    length: number,
-    peer: number,
-    outerTos: number,
-    innerSize: number,
-  ): number {
-    const { bytes } = this.#memory
+  #receive(at: number, length: number, peer: number, outerTos: number, innerSize: number): number {
     const packet = this.#packet
-    const refusal = this.#refusalFromUnderlay(at, length, peer)
+    const refusal = this.#admission.fromUnderlay(at, length, peer, this.#map)
     if (refusal !== PASS) return refusal
+    if (!this.#mergeCongestion(outerTos & ECN_MASK)) return COUNTER.rx_drop_ecn
 
-    const innerTos = bytes[packet.at + TOS]!
-    const ecn = decapsulatedEcn(innerTos & ECN_MASK, outerTos & ECN_MASK)
-    if (ecn === ECN_DROP) return COUNTER.rx_drop_ecn
-    if (ecn !== (innerTos & ECN_MASK)) {
-      bytes[packet.at + TOS] = (innerTos & ~ECN_MASK) | ecn
-      sealHeader(bytes, packet.at, packet.headerLength)
-    }
-
-    const checksum = verify(bytes, packet, this.#sum)
+    const checksum = verify(this.#memory.bytes, packet, this.#sum)
     if (checksum === CHECKSUM_BAD) return COUNTER.rx_drop_checksum
     if (checksum === CHECKSUM_PARTIAL) this.#counters.add(COUNTER.rx_partial_checksums)
     this.#coalescer.put(packet, checksum, this.#cutSize(innerSize))
     return PASS
   }
 
+  /** RFC 6040 on the packet. @returns false for one that is to be dropped */
+  #mergeCongestion(outer: number): boolean {
+    const { bytes } = this.#memory
+    const { at, version, headerLength } = this.#packet
+    const tos = version === 4 ? bytes[at + TOS]! : trafficClassOf(bytes, at)
+    const inner = tos & ECN_MASK
+    const ecn = decapsulatedEcn(inner, outer)
+    if (ecn === ECN_DROP) return false
+    if (inner === NOT_ECT && outer !== NOT_ECT) this.#counters.add(COUNTER.rx_odd_ecn)
+    if (ecn === inner) return true
+    const merged = (tos & ~ECN_MASK) | ecn
+    if (version === 4) {
+      bytes[at + TOS] = merged
+      sealHeader(bytes, at, headerLength)
+    } else {
+      storeTrafficClass(bytes, at, merged)
+    }
+    return true
+  }
+
   /** Payload size at which the kernel is to cut a packet that was not cut by its sender; 0 if none. */
   #cutSize(innerSize: number): number {
     const packet = this.#packet
-    const mtu = this.#map.mtu(this.#sourceEntry)
+    const mtu = this.#map.mtu(this.#admission.source)
     if (packet.length <= mtu) return 0
     if (packet.kind === KIND_UDP) return innerSize
     if (packet.kind !== KIND_TCP) return 0
     return Math.max(0, mtu - packet.headerLength - packet.transportHeaderLength)
-  }
-
-  /** Anti-spoofing: the map says which peer may send what to whom. */
-  #refusalFromUnderlay(at: number, length: number, peer: number): number {
-    const { bytes } = this.#memory
-    const packet = this.#packet
-    const map = this.#map
-    if (peer === NO_PEER) return COUNTER.rx_drop_unknown_source
-    if (length < ENCAPSULATION + IPV4_LENGTH) return COUNTER.rx_drop_short
-    if (!hasVni(bytes, at)) return COUNTER.rx_drop_no_vni_flag
-    if (hasReservedBits(bytes, at)) return COUNTER.rx_drop_reserved_bits
-    const vni = vniOf(bytes, at)
-    if (!map.knowsVni(vni)) return COUNTER.rx_drop_vni_unknown
-
-    const ethernet = at + VXLAN_LENGTH
-    const type = etherType(bytes, ethernet)
-    if (type === ETHERTYPE_IPV6) return COUNTER.rx_drop_ipv6
-    if (type !== ETHERTYPE_IPV4) return COUNTER.rx_drop_ethertype
-    if (!isTo(bytes, ethernet, map.bytes, map.ownMacAt)) return COUNTER.rx_drop_mac_destination
-
-    classify(bytes, ethernet + ETHERNET_LENGTH, length - ENCAPSULATION, packet)
-    if (packet.kind === KIND_MALFORMED || packet.version !== 4) {
-      return COUNTER.rx_drop_malformed
-    }
-    if (!headerChecksumIsValid(bytes, packet.at, packet.headerLength)) {
-      return COUNTER.rx_drop_header_checksum
-    }
-    if (isUnroutable(packet.source) || isUnroutable(packet.destination)) {
-      return COUNTER.rx_drop_invalid_address
-    }
-
-    const source = map.lookup(packet.source)
-    if (source === NO_ENTRY || map.peer(source) !== peer) return COUNTER.rx_drop_source
-    if (!isFrom(bytes, ethernet, map.bytes, map.macAt(source))) return COUNTER.rx_drop_mac_source
-    const destination = map.lookup(packet.destination)
-    if (destination === NO_ENTRY || !map.isLocal(destination)) return COUNTER.rx_drop_destination
-    if (map.vni(source) !== vni || map.vni(destination) !== vni) {
-      return COUNTER.rx_drop_vni_mismatch
-    }
-    this.#sourceEntry = source
-    return PASS
   }
 }

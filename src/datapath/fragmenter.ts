@@ -54,7 +54,7 @@ export class Fragmenter implements FrameSink {
   /** As Outbox.put(); a header that stands apart from its payload ends with the transport header. */
   put(
     hash: number,
-    destination: number,
+    peer: number,
     tos: number,
     headerAt: number,
     headerLength: number,
@@ -64,7 +64,7 @@ export class Fragmenter implements FrameSink {
     const { bytes } = this.#memory
     const ip = headerAt + ENCAPSULATION
     if (headerLength + payloadLength - ENCAPSULATION <= this.mtu) {
-      this.#outbox.put(hash, destination, tos, headerAt, headerLength, payloadAt, payloadLength)
+      this.#outbox.put(hash, peer, tos, headerAt, headerLength, payloadAt, payloadLength)
       return
     }
     const header = headerLengthOf(bytes, ip)
@@ -77,6 +77,7 @@ export class Fragmenter implements FrameSink {
     const field = load16(bytes, ip + FRAGMENT)
     const firstOffset = field & FRAGMENT_OFFSET
     const ownMore = field & MORE_FRAGMENTS
+    const reserved = field & ~(MORE_FRAGMENTS | FRAGMENT_OFFSET)
     const step = (this.mtu - header) & ~7
     for (let done = 0; done < lead + rest; done += step) {
       const data = Math.min(step, lead + rest - done)
@@ -88,11 +89,11 @@ export class Fragmenter implements FrameSink {
       if (done > 0) keepCopiedOptions(bytes, slotIp, header)
       store16(bytes, slotIp + TOTAL_LENGTH, header + data)
       const more = isLast ? ownMore : MORE_FRAGMENTS
-      store16(bytes, slotIp + FRAGMENT, more | (firstOffset + done / 8))
+      store16(bytes, slotIp + FRAGMENT, reserved | more | (firstOffset + done / 8))
       sealHeader(bytes, slotIp, header)
       this.#outbox.put(
         hash,
-        destination,
+        peer,
         tos,
         slot,
         ENCAPSULATION + header + ownLead,

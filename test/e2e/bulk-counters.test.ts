@@ -9,8 +9,8 @@ import { waitFor } from '../support/wait.ts'
 import { untilAnswered } from './support/answers.ts'
 import { countersOf, difference, type CounterValues } from './support/plugin-state.ts'
 
-/** What containers emit by themselves and no overlay of IPv4 carries: router solicitations and the like. */
-const OWN_NOISE = ['tx_drop_ipv6', 'tx_drop_multicast']
+/** What hosts emit by themselves and no overlay carries: router solicitations and the like. */
+const OWN_NOISE = ['tx_drop_multicast']
 
 /**
  * Losses that a sender who outruns the receiver runs into, on any network: a full queue, counted by

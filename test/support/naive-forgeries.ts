@@ -24,7 +24,6 @@ export const FORGED_FRAMES: Partial<Record<CounterName, Forgery>> = {
   rx_drop_reserved_bits: { frame: naiveFrame(naivePacket(PACKET), { flags: 0x88 }) },
   rx_drop_vni_unknown: { frame: naiveFrame(naivePacket(PACKET), { vni: 9 }) },
   rx_drop_vni_mismatch: { frame: naiveFrame(naivePacket(PACKET), { vni: 8 }) },
-  rx_drop_ipv6: { frame: naiveFrame(naivePacket(PACKET), { type: 0x86dd }) },
   rx_drop_ethertype: { frame: naiveFrame(naivePacket(PACKET), { type: 0x0806 }) },
   rx_drop_mac_destination: { frame: naiveFrame(naivePacket(PACKET), { to: MAC_A }) },
   rx_drop_mac_source: {

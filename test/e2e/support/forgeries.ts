@@ -109,7 +109,7 @@ export const FORGERIES: readonly Forgery[] = [
   ],
   ['with ARP inside', 'rx_drop_ethertype', () => ({ type: 0x0806 })],
   ['with a VLAN tag inside', 'rx_drop_ethertype', () => ({ type: 0x8100 })],
-  ['with IPv6 inside', 'rx_drop_ipv6', () => ({ type: 0x86dd })],
+  ['that calls IPv4 inside IPv6', 'rx_drop_malformed', () => ({ type: 0x86dd })],
   ['from loopback', 'rx_drop_invalid_address', () => ({ source: '127.0.0.1' })],
   ['to loopback', 'rx_drop_invalid_address', () => ({ destination: '127.0.0.1' })],
   ['to a multicast group', 'rx_drop_invalid_address', () => ({ destination: '224.0.0.1' })],

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { macBytes } from '../../../src/net/mac.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
+import { ipv6Bytes, parseIpv6 } from '../../../src/net/ipv6.ts'
 import * as ethernet from '../../../src/packet/ethernet.ts'
 import * as ipv4 from '../../../src/packet/ipv4.ts'
+import * as ipv6 from '../../../src/packet/ipv6.ts'
 import { tcpLengthOf } from '../../../src/packet/tcp.ts'
 import * as vnet from '../../../src/packet/vnet-header.ts'
 import * as vxlan from '../../../src/packet/vxlan.ts'
@@ -83,6 +85,48 @@ test('addresses that name no host are told from those that do', () => {
   assert.ok(ipv4.isMulticastOrBroadcast(parseIpv4('239.1.2.3')))
   assert.ok(ipv4.isMulticastOrBroadcast(parseIpv4('255.255.255.255')))
   assert.ok(!ipv4.isMulticastOrBroadcast(parseIpv4('223.1.2.3')))
+})
+
+test('an IPv6 header reads and writes as RFC 8200 draws it', () => {
+  // 6, traffic class a7, flow label 12345 | payload 20, tcp, hop limit 64 | fd00::1 | fd00::2
+  const vector = bytesOf(`6a71 2345 0014 0640 fd00${'00'.repeat(13)}01 fd00${'00'.repeat(13)}02`)
+  assert.equal(ipv4.versionOf(vector, 2), 6)
+  assert.equal(ipv6.trafficClassOf(vector, 2), 0xa7)
+  assert.equal(ipv6.payloadLengthOf(vector, 2), 20)
+  assert.equal(vector[2 + ipv6.NEXT_HEADER], 6)
+  assert.equal(vector[2 + ipv6.HOP_LIMIT], 64)
+  assert.ok(!ipv6.isSameAddress6(vector, 2 + ipv6.SOURCE6, 2 + ipv6.DESTINATION6))
+  assert.ok(ipv6.isSameAddress6(vector, 2 + ipv6.SOURCE6, 2 + ipv6.SOURCE6))
+  for (const value of [0, 0xff, 0x5a, 0xa7]) {
+    ipv6.storeTrafficClass(vector, 2, value)
+    assert.equal(ipv6.trafficClassOf(vector, 2), value)
+    assert.equal(vector[2]! >>> 4, 6)
+    assert.equal(vector[3]! & 15, 1)
+  }
+})
+
+test('IPv6 addresses that name no host are told from those that do', () => {
+  const asked = (rule: (bytes: Uint8Array, at: number) => boolean, ip: string): boolean =>
+    rule(Uint8Array.from([0xff, ...ipv6Bytes(parseIpv6(ip)), 0xff]), 1)
+  for (const ip of [
+    '::',
+    '::1',
+    '::10.0.0.1',
+    '::ffff:10.0.0.1',
+    'fe80::1',
+    'febf::1',
+    'ff02::1',
+    'ffff::',
+  ]) {
+    assert.ok(asked(ipv6.isUnroutable6, ip), ip)
+  }
+  for (const ip of ['fd00::1', '2001:db8::1', 'fec0::1', 'fe7f::1', '64:ff9b::1', '::1:0:0:1']) {
+    assert.ok(!asked(ipv6.isUnroutable6, ip), ip)
+  }
+  assert.ok(asked(ipv6.isMulticast6, 'ff05::2'))
+  assert.ok(!asked(ipv6.isMulticast6, 'fe80::1'))
+  assert.ok(asked(ipv6.isLinkLocal6, 'fe80::1'))
+  assert.ok(!asked(ipv6.isLinkLocal6, 'fec0::1'))
 })
 
 test('the length of a TCP header is in the high half of its thirteenth byte', () => {

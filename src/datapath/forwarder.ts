@@ -32,6 +32,7 @@ import { Fragmenter } from './fragmenter.ts'
 import { SEND_PORTS } from './limits.ts'
 import { Outbox, type UnderlayPort } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
+import type { PathMtu } from './path-mtu.ts'
 import { Splitter } from './split.ts'
 import type { SubnetMap } from './subnet-map.ts'
 import { LEAST_MTU, TooBigAnswers } from './too-big.ts'
@@ -55,6 +56,7 @@ export interface ForwarderParts {
   readonly counters: Counters
   readonly containers: ContainerPort
   readonly underlay: UnderlayPort
+  readonly paths: PathMtu
   readonly coalesce: CoalesceOptions
   /** Of the outer header; 0 if not given. */
   readonly dscp?: number | 'inherit'
@@ -71,6 +73,7 @@ export class Forwarder {
   readonly #sum: SumBytes
   readonly #counters: Counters
   readonly #outbox: Outbox
+  readonly #paths: PathMtu
   readonly #splitter: Splitter
   readonly #fragmenter: Fragmenter
   readonly #fragmentingSplitter: Splitter
@@ -87,12 +90,15 @@ export class Forwarder {
     const { memory, sum, counters, containers, dscp = 0, now = () => performance.now() } = parts
     this.#memory = memory
     this.#sum = sum
+    this.#paths = parts.paths
     this.#counters = counters
     this.#map = map
     this.#admission = new Admission(memory.bytes, this.#packet)
     this.#inheritedTos = dscp === 'inherit' ? WHOLE_FIELD & ~ECN_MASK : 0
     this.#fixedTos = dscp === 'inherit' ? 0 : dscp << DSCP_SHIFT
-    this.#outbox = new Outbox(memory, SEND_PORTS, parts.underlay)
+    this.#outbox = new Outbox(memory, SEND_PORTS, parts.underlay, () =>
+      counters.add(COUNTER.tx_lost_too_big),
+    )
     this.#splitter = new Splitter(memory, sum, this.#outbox)
     this.#fragmenter = new Fragmenter(memory, this.#outbox)
     this.#fragmentingSplitter = new Splitter(memory, sum, this.#fragmenter)
@@ -104,6 +110,7 @@ export class Forwarder {
   use(map: SubnetMap): void {
     this.flushToUnderlay()
     this.#map = map
+    this.#paths.use(map)
   }
 
   /**
@@ -118,6 +125,7 @@ export class Forwarder {
 
   flushToUnderlay(): void {
     this.#outbox.flush()
+    this.#paths.tick()
     this.#splitter.reset()
     this.#fragmenter.reset()
     this.#fragmentingSplitter.reset()
@@ -166,7 +174,7 @@ export class Forwarder {
     ) {
       return COUNTER.tx_drop_malformed
     }
-    const mtu = map.mtu(entry)
+    const mtu = this.#paths.mtuOf(entry)
     const fits = packet.length <= mtu
     if (!fits && !this.#mayFragment(mtu)) return this.#refuseTooBig(mtu, hash)
     const frame = packet.at - ENCAPSULATION
@@ -186,7 +194,7 @@ export class Forwarder {
       return COUNTER.tx_drop_malformed
     }
     const entry = this.#admission.destination
-    const mtu = this.#map.mtu(entry)
+    const mtu = this.#paths.mtuOf(entry)
     const room = mtu - packet.headerLength - packet.transportHeaderLength
     const fits = isTcp ? room > 0 : Math.min(gsoSize, packet.payloadLength) <= room
     if (!fits && (isTcp || !this.#mayFragment(mtu))) return this.#refuseTooBig(mtu, hash)

@@ -39,14 +39,25 @@ export class Gather {
     return this.at + index * IOVEC
   }
 
+  /** Offset of a piece. */
+  offsetOf(index: number): number {
+    const word = this.entry(index) >>> 2
+    const { words, base } = this.memory
+    return words[word]! + words[word + 1]! * 0x1_0000_0000 - base
+  }
+
+  /** Length of a piece. */
+  lengthOf(index: number): number {
+    return this.memory.words[(this.entry(index) >>> 2) + 2]!
+  }
+
   /** The pieces from one entry to another, joined in a fresh array: what the kernel would see. */
   copy(from = 0, to = this.count): Uint8Array {
-    const { words, bytes, base } = this.memory
+    const { bytes } = this.memory
     const parts: number[] = []
     for (let index = from; index < to; index++) {
-      const word = this.entry(index) >>> 2
-      const at = words[word]! + words[word + 1]! * 0x1_0000_0000 - base
-      parts.push(...bytes.slice(at, at + words[word + 2]!))
+      const at = this.offsetOf(index)
+      parts.push(...bytes.slice(at, at + this.lengthOf(index)))
     }
     return Uint8Array.from(parts)
   }

@@ -22,6 +22,10 @@ export const libc = {
   writev: bind<[fd: number, iovecs: number, count: number]>('int writev(int, size_t, int)'),
   socket: bind<[domain: number, type: number, protocol: number]>('int socket(int, int, int)'),
   bind: bind<[fd: number, address: number, length: number]>('int bind(int, size_t, int)'),
+  connect: bind<[fd: number, address: number, length: number]>('int connect(int, size_t, int)'),
+  getsockopt: bind<[fd: number, level: number, name: number, value: number, length: number]>(
+    'int getsockopt(int, int, int, size_t, size_t)',
+  ),
   setsockopt: bind<[fd: number, level: number, name: number, value: number, length: number]>(
     'int setsockopt(int, int, int, size_t, int)',
   ),

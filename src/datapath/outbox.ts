@@ -4,7 +4,10 @@ import type { PacketMemory } from './packet-memory.ts'
 
 /** What the forwarder needs of the underlay. The kernel's sockets implement it, and tests. */
 export interface UnderlayPort {
-  /** Sends now, or drops and counts; never waits. The batch is reused afterwards. */
+  /**
+   * Sends now, or drops and counts; never waits. Frames that the path does not carry are neither: they
+   * are marked by refuse(). The batch is reused afterwards.
+   */
   send(batch: SendBatch): void
 }
 
@@ -14,7 +17,7 @@ export interface UnderlayPort {
  */
 export class SendBatch {
   /** Which of the send ports. */
-  readonly lane: number
+  lane: number
   readonly pieces: Gather
   /** First piece of each frame, and one past the last. */
   readonly firstPiece = new Uint16Array(MAX_SEGMENTS + 1)
@@ -24,6 +27,11 @@ export class SendBatch {
   tos = 0
   segmentSize = 0
   segments = 0
+  /** Whether its frames were put again after the path had refused larger ones. */
+  isRetry = false
+  /** Frames that the path does not carry. */
+  refusedCount = 0
+  readonly #refused = new Uint8Array(MAX_SEGMENTS)
   #closed = false
 
   constructor(memory: PacketMemory, lane: number) {
@@ -61,6 +69,24 @@ export class SendBatch {
     this.pieces.clear()
     this.segments = 0
     this.#closed = false
+    if (this.refusedCount === 0) return
+    this.refusedCount = 0
+    this.#refused.fill(0)
+  }
+
+  /** Marks a frame as larger than the path carries. */
+  refuse(segment: number): void {
+    this.#refused[segment] = 1
+    this.refusedCount++
+  }
+
+  isRefused(segment: number): boolean {
+    return this.#refused[segment] === 1
+  }
+
+  /** Where a frame's first piece, its headers, begins; the last piece of the frame is its payload. */
+  headerAt(segment: number): number {
+    return this.pieces.offsetOf(this.firstPiece[segment]!)
   }
 
   /** Length of one frame in bytes. */
@@ -69,6 +95,13 @@ export class SendBatch {
     return segment < last ? this.segmentSize : this.pieces.bytes - last * this.segmentSize
   }
 }
+
+/**
+ * What to do with a frame that the path to its peer does not carry; the path is known better by now. It
+ * may be put again in smaller parts, with the batch's lane as hash, once: of a batch that isRetry it is
+ * lost. Its bytes stay until the call returns, and no flush() may be called in between.
+ */
+export type OnRefused = (batch: SendBatch, segment: number) => void
 
 /** Takes frames one by one. */
 export interface FrameSink {
@@ -94,12 +127,17 @@ export interface FrameSink {
  * the same port, so its frames stay in order.
  */
 export class Outbox implements FrameSink {
-  readonly #lanes: readonly SendBatch[]
+  readonly #lanes: SendBatch[]
   readonly #port: UnderlayPort
+  readonly #onRefused: OnRefused
+  /** Takes the place of a batch whose refused frames are put again. */
+  readonly #spare: SendBatch
 
-  constructor(memory: PacketMemory, lanes: number, port: UnderlayPort) {
+  constructor(memory: PacketMemory, lanes: number, port: UnderlayPort, onRefused: OnRefused) {
     this.#lanes = Array.from({ length: lanes }, (_, lane) => new SendBatch(memory, lane))
+    this.#spare = new SendBatch(memory, 0)
     this.#port = port
+    this.#onRefused = onRefused
   }
 
   put(
@@ -111,22 +149,43 @@ export class Outbox implements FrameSink {
     payloadAt: number,
     payloadLength: number,
   ): void {
-    const batch = this.#lanes[hash % this.#lanes.length]!
+    const lane = hash % this.#lanes.length
     const length = headerLength + payloadLength
+    let batch = this.#lanes[lane]!
     if (!batch.takes(peer, tos, length)) {
-      this.#send(batch)
+      this.#send(lane)
+      batch = this.#lanes[lane]!
       batch.begin(peer, tos, length)
     }
     batch.add(headerAt, headerLength, payloadAt, payloadLength)
   }
 
   flush(): void {
-    for (const batch of this.#lanes) this.#send(batch)
+    for (let lane = 0; lane < this.#lanes.length; lane++) this.#send(lane)
   }
 
-  #send(batch: SendBatch): void {
+  #send(lane: number): void {
+    const batch = this.#lanes[lane]!
     if (batch.segments === 0) return
     this.#port.send(batch)
+    if (batch.refusedCount > 0) this.#giveBack(lane, batch)
     batch.clear()
+  }
+
+  /** What is put again goes out before anything else of the lane, so that a flow stays in order. */
+  #giveBack(lane: number, batch: SendBatch): void {
+    const retry = !batch.isRetry
+    if (retry) {
+      this.#spare.lane = lane
+      this.#spare.isRetry = true
+      this.#lanes[lane] = this.#spare
+    }
+    for (let segment = 0; segment < batch.segments; segment++) {
+      if (batch.isRefused(segment)) this.#onRefused(batch, segment)
+    }
+    if (retry) {
+      this.#send(lane)
+      this.#lanes[lane] = batch
+    }
   }
 }

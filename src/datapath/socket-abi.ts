@@ -20,7 +20,15 @@ export const IPPROTO_IP = 0
 export const IP_TOS = 1
 export const IP_MTU_DISCOVER = 10
 export const IP_RECVTOS = 13
+export const IP_MTU = 14
 export const IP_PMTUDISC_DO = 2
+
+export const IPPROTO_IPV6 = 41
+export const IPV6_MTU_DISCOVER = 23
+export const IPV6_MTU = 24
+export const IPV6_V6ONLY = 26
+export const IPV6_RECVTCLASS = 66
+export const IPV6_TCLASS = 67
 
 export const SOL_UDP = 17
 export const UDP_SEGMENT = 103

@@ -4,6 +4,7 @@ import { EAGAIN, EINVAL, EIO, EMSGSIZE, ENOBUFS } from './errno.ts'
 import { errno, libc } from './libc.ts'
 import type { SendBatch, UnderlayPort } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
+import type { PathMtu } from './path-mtu.ts'
 import * as abi from './socket-abi.ts'
 import type { SubnetMap } from './subnet-map.ts'
 import type { UnderlaySockets } from './underlay-sockets.ts'
@@ -29,6 +30,7 @@ export class UnderlaySender implements UnderlayPort {
   readonly #message: number
   readonly #name: number
   readonly #control: number
+  readonly #paths: PathMtu
   #map: SubnetMap
   /** Peer to the time when segmentation may be tried again. */
   readonly #plain = new Map<number, number>()
@@ -38,8 +40,10 @@ export class UnderlaySender implements UnderlayPort {
     sockets: UnderlaySockets,
     port: number,
     counters: Counters,
+    paths: PathMtu,
     map: SubnetMap,
   ) {
+    this.#paths = paths
     this.#map = map
     this.#memory = memory
     this.#sockets = sockets
@@ -73,7 +77,7 @@ export class UnderlaySender implements UnderlayPort {
       this.#sendEach(batch)
       return
     }
-    this.#countLoss(failure, batch.segments)
+    this.#lose(failure, batch, 0, batch.segments)
   }
 
   #address(peer: number): void {
@@ -96,7 +100,7 @@ export class UnderlaySender implements UnderlayPort {
   #sendEach(batch: SendBatch): void {
     for (let segment = 0; segment < batch.segments; segment++) {
       const failure = this.#sendPieces(batch, segment, segment + 1)
-      if (failure !== 0) this.#countLoss(failure, 1)
+      if (failure !== 0) this.#lose(failure, batch, segment, segment + 1)
     }
   }
 
@@ -145,13 +149,14 @@ export class UnderlaySender implements UnderlayPort {
     words[(at + abi.CMSG_TYPE) >>> 2] = type
   }
 
-  #countLoss(failure: number, frames: number): void {
-    if (failure === EAGAIN || failure === ENOBUFS) {
-      this.#counters.add(COUNTER.tx_lost_backpressure, frames)
-    } else if (failure === EMSGSIZE) {
-      this.#counters.add(COUNTER.tx_lost_too_big, frames)
+  #lose(failure: number, batch: SendBatch, from: number, to: number): void {
+    if (failure === EMSGSIZE) {
+      this.#paths.onTooBig(batch.peer)
+      for (let segment = from; segment < to; segment++) batch.refuse(segment)
+    } else if (failure === EAGAIN || failure === ENOBUFS) {
+      this.#counters.add(COUNTER.tx_lost_backpressure, to - from)
     } else {
-      this.#counters.add(COUNTER.tx_lost_error, frames)
+      this.#counters.add(COUNTER.tx_lost_error, to - from)
     }
   }
 }

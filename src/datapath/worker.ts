@@ -6,6 +6,8 @@ import { Forwarder, HEADROOM } from './forwarder.ts'
 import { addressOf, libc } from './libc.ts'
 import { MAX_TUN_READ, TURN_BYTES, TURN_PACKETS } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
+import { PathMtu } from './path-mtu.ts'
+import { pathMtuProbe } from './path-mtu-probe.ts'
 import * as abi from './socket-abi.ts'
 import { SubnetMap } from './subnet-map.ts'
 import { TunPort } from './tun-port.ts'
@@ -28,7 +30,8 @@ const memory = new PacketMemory(MEMORY, addressOf)
 const counters = new Counters(start.counters)
 const tun = new TunPort(memory, start.tun, counters, start.coalesce)
 const firstMap = new SubnetMap(start.firstMap)
-const sender = new UnderlaySender(memory, start.sockets, start.port, counters, firstMap)
+const paths = new PathMtu(firstMap, pathMtuProbe(memory, start.port), () => performance.now())
+const sender = new UnderlaySender(memory, start.sockets, start.port, counters, paths, firstMap)
 const receiver = new UnderlayReceiver(memory, start.sockets.receive, counters, firstMap)
 const forwarder = new Forwarder(
   {
@@ -37,6 +40,7 @@ const forwarder = new Forwarder(
     counters,
     containers: tun,
     underlay: sender,
+    paths,
     coalesce: start.coalesce,
   },
   firstMap,

@@ -4,6 +4,7 @@ import { Forwarder } from '../../src/datapath/forwarder.ts'
 import type { Gather } from '../../src/datapath/gather.ts'
 import type { SendBatch, UnderlayPort } from '../../src/datapath/outbox.ts'
 import { PacketMemory } from '../../src/datapath/packet-memory.ts'
+import { PathMtu } from '../../src/datapath/path-mtu.ts'
 import { buildSubnetMap } from '../../src/datapath/build-subnet-map.ts'
 import { SubnetMap } from '../../src/datapath/subnet-map.ts'
 import type { ForwardingTables, LocalSubnet, RemoteSubnet } from '../../src/datapath/tables.ts'
@@ -36,6 +37,9 @@ export class MemoryForwarder {
   #map: SubnetMap
   #used = 0
 
+  /** What the kernel would say of a path; 0 is nothing. */
+  readonly pathMtus = new Map<Ipv4 | Ipv6, number>()
+
   constructor(tables: ForwardingTables, coalesce = { tcp: true, udp: true }) {
     this.#map = new SubnetMap(buildSubnetMap(tables))
     const underlay: UnderlayPort = {
@@ -51,6 +55,11 @@ export class MemoryForwarder {
         counters: this.#counters,
         containers,
         underlay,
+        paths: new PathMtu(
+          this.#map,
+          (address) => this.pathMtus.get(address) ?? 0,
+          () => 0,
+        ),
         coalesce,
       },
       this.#map,

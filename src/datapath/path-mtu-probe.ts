@@ -1,0 +1,61 @@
+import type { Ipv4 } from '../net/ipv4.ts'
+import { type Ipv6, ipv6Bytes } from '../net/ipv6.ts'
+import { store16, store32 } from '../packet/bytes.ts'
+import { libc } from './libc.ts'
+import type { PacketMemory } from './packet-memory.ts'
+import type { AskPathMtu } from './path-mtu.ts'
+import * as abi from './socket-abi.ts'
+
+const LENGTH = 4
+
+/**
+ * Asks the kernel for the MTU of a path: a socket connected to the address is given the route, with what
+ * routers said of it, and IP_MTU tells the route's (ip(7), ipv6(7)). The error queue (IP_RECVERR) would
+ * tell the same, but makes the sockets that send report other hosts' ICMP errors as their own.
+ * @param port any; no datagram is sent
+ */
+export function pathMtuProbe(memory: PacketMemory, port: number): AskPathMtu {
+  const sockaddr = memory.reserve(abi.SOCKADDR_IN6_LENGTH)
+  const value = memory.reserve(LENGTH * 2)
+  return (address) => {
+    const isIpv6 = typeof address === 'bigint'
+    const fd = libc.socket(
+      isIpv6 ? abi.AF_INET6 : abi.AF_INET,
+      abi.SOCK_DGRAM | abi.SOCK_CLOEXEC,
+      0,
+    )
+    if (fd < 0) return 0
+    try {
+      const length = writeSockaddr(memory, sockaddr, address, port)
+      if (libc.connect(fd, memory.base + sockaddr, length) !== 0) return 0
+      memory.words[(value >>> 2) + 1] = LENGTH
+      const [level, name] = isIpv6 ? [abi.IPPROTO_IPV6, abi.IPV6_MTU] : [abi.IPPROTO_IP, abi.IP_MTU]
+      const lengthAt = memory.base + value + LENGTH
+      const failed = libc.getsockopt(fd, level, name, memory.base + value, lengthAt) !== 0
+      return failed ? 0 : memory.words[value >>> 2]!
+    } finally {
+      libc.close(fd)
+    }
+  }
+}
+
+/**
+ * Writes struct sockaddr_in or sockaddr_in6: family in host order, port and address in network order.
+ * @returns its length in bytes
+ */
+export function writeSockaddr(
+  memory: PacketMemory,
+  at: number,
+  ip: Ipv4 | Ipv6,
+  port: number,
+): number {
+  const { bytes } = memory
+  const isIpv6 = typeof ip === 'bigint'
+  const length = isIpv6 ? abi.SOCKADDR_IN6_LENGTH : abi.SOCKADDR_IN_LENGTH
+  bytes.fill(0, at, at + length)
+  bytes[at] = isIpv6 ? abi.AF_INET6 : abi.AF_INET
+  store16(bytes, at + abi.SOCKADDR_PORT, port)
+  if (isIpv6) bytes.set(ipv6Bytes(ip), at + abi.SOCKADDR_IP6)
+  else store32(bytes, at + abi.SOCKADDR_IP, ip)
+  return length
+}

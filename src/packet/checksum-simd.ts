@@ -12,8 +12,13 @@ declare const WebAssembly: {
  * program is assembled here when the module is loaded, from the text below.
  */
 export function simdSum(memory: unknown): (at: number, length: number) => number {
-  const module = new WebAssembly.Module(Uint8Array.from(MODULE))
+  const module = new WebAssembly.Module(assembledSum())
   return new WebAssembly.Instance(module, { packets: { memory } }).exports.sum
+}
+
+/** The bytes of the WebAssembly module that has the function `sum`. */
+export function assembledSum(): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(MODULE)
 }
 
 /** WebAssembly core specification 2.0, section 5.4, as far as used. */

@@ -26,11 +26,6 @@ export function checksumOf(sum: number): number {
   return ~fold(sum) & 0xffff
 }
 
-/** The same sum when its bytes begin at an odd place of a larger whole (RFC 1071 section 2 B). */
-export function swapSum(sum: number): number {
-  return ((sum & 0xff) << 8) | (sum >>> 8)
-}
-
 /** RFC 768, RFC 9293 section 3.1: the words of IPv4's pseudo header, folded but not complemented. */
 export function pseudoHeaderSum(
   source: number,

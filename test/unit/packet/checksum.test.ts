@@ -2,9 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { PacketMemory } from '../../../src/datapath/packet-memory.ts'
-import { simdSum } from '../../../src/packet/checksum-simd.ts'
-import { checksumOf, fold, pseudoHeaderSum, sumOf, swapSum } from '../../../src/packet/checksum.ts'
-import { naiveSum } from '../../support/naive-packets.ts'
+import { assembledSum, simdSum } from '../../../src/packet/checksum-simd.ts'
+import {
+  checksumOf,
+  fold,
+  pseudoHeaderSum,
+  pseudoHeaderSum6,
+  sumOf,
+} from '../../../src/packet/checksum.ts'
+import { joined, naiveSum } from '../../support/naive-packets.ts'
 
 test('the example of RFC 1071 section 3 sums to ddf2', () => {
   const bytes = Uint8Array.from([0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])
@@ -23,37 +29,77 @@ test('the pseudo header sums as its twelve bytes do', () => {
   assert.equal(pseudoHeaderSum(0x0a050102, 0xfa050203, 17, 0x1234), naiveSum(bytes))
 })
 
-test('a sum moved to an odd place is the sum with its bytes swapped', () => {
-  const bytes = Uint8Array.from([0, 1, 2, 3, 4, 5, 6, 255, 255])
-  assert.equal(sumOf(bytes, 0, 9), swapSum(sumOf(bytes, 1, 8)))
+/** What wat2wasm (wabt 1.0.39) makes of the program in src/packet/checksum-simd.ts. */
+const COMPILED = `
+  0061736d0100000001070160027f7f017f021601077061636b657473066d656d6f727902030180800403
+  0201000707010373756d00000ac90201c60203017f017e027b200020014160716a210220002002490440
+  034020042000fd000000fd7ffdae01210420052000fd000010fd7ffdae012105200041206a2100200020
+  02490d000b0b20032004fd1b00ad7c210320032005fd1b00ad7c210320032004fd1b01ad7c2103200320
+  05fd1b01ad7c210320032004fd1b02ad7c210320032005fd1b02ad7c210320032004fd1b03ad7c210320
+  032005fd1b03ad7c210320002001411c716a2102200020024904400340200320003500007c2103200041
+  046a210020002002490d000b0b20014102710440200320003300007c2103200041026a21000b20014101
+  710440200320003100007c21030b200342ffff038320034210887c2103200342ffff038320034210887c
+  2103200342ffff038320034210887c2103200342ffff038320034210887c21032003a74108762003a741
+  ff0171410874720b
+`
+
+test('the SIMD program is assembled to the bytes that another assembler makes of it', () => {
+  const bytes = assembledSum()
+  assert.equal(Buffer.from(bytes).toString('hex'), COMPILED.replaceAll(/\s/g, ''))
 })
 
-test('the plain and the SIMD sum agree with the naive one at every alignment and length', () => {
-  const memory = new PacketMemory(4 * 65_536)
+test('the plain and the SIMD sum agree with the naive one at every length and alignment', () => {
+  const memory = new PacketMemory(65_536)
   const simd = simdSum(memory.wasm)
-  fc.assert(
-    fc.property(
-      fc.uint8Array({ maxLength: 300 }),
-      fc.nat(64),
-      fc.constantFrom(0, 0x55, 0xff),
-      (bytes, at, around) => {
+  for (const [content, around] of [
+    [(index: number): number => Math.imul(index + 1, 2654435761) >>> 24, 0xff],
+    [(): number => 0xff, 0x55],
+    [(): number => 0, 0xff],
+  ] as const) {
+    for (let length = 0; length <= 300; length++) {
+      const bytes = Uint8Array.from({ length }, (_, index) => content(index))
+      const expected = naiveSum(bytes)
+      for (let at = 32; at < 64; at++) {
         memory.bytes.fill(around, 0, 512)
         memory.bytes.set(bytes, at)
-        assert.equal(sumOf(memory.bytes, at, bytes.length), naiveSum(bytes))
-        assert.equal(simd(at, bytes.length), naiveSum(bytes))
-      },
-    ),
-    { numRuns: 3000 },
+        const sums = [simd(at, length), sumOf(memory.bytes, at, length)]
+        assert.ok(sums[0] === expected && sums[1] === expected, `${length} bytes at ${at}`)
+      }
+    }
+  }
+})
+
+test('both sums agree with the naive one up to the longest packet', () => {
+  const memory = new PacketMemory(3 * 65_536)
+  const simd = simdSum(memory.wasm)
+  fc.assert(
+    fc.property(fc.nat(65_536), fc.nat(64), fc.nat(), (length, at, seed) => {
+      for (let i = 0; i < length; i += 97)
+        memory.bytes[at + i] = Math.imul(i ^ seed, 0x9e3779b1) >>> 24
+      const expected = naiveSum(memory.bytes.subarray(at, at + length))
+      assert.equal(simd(at, length), expected)
+      assert.equal(sumOf(memory.bytes, at, length), expected)
+    }),
+    { numRuns: 200 },
   )
 })
 
-test('the longest packet of the largest words loses no carry', () => {
+test('the longest packet of the largest words loses no carry, to the end of the memory', () => {
   const memory = new PacketMemory(4 * 65_536)
   memory.bytes.fill(0xff)
   const simd = simdSum(memory.wasm)
+  const size = memory.bytes.length
   for (const length of [65_535, 65_536, 131_071]) {
-    const expected = naiveSum(memory.bytes.subarray(1, 1 + length))
-    assert.equal(simd(1, length), expected)
-    assert.equal(sumOf(memory.bytes, 1, length), expected)
+    const expected = naiveSum(memory.bytes.subarray(0, length))
+    assert.equal(simd(0, length), expected)
+    assert.equal(simd(size - length, length), expected)
+    assert.equal(sumOf(memory.bytes, size - length, length), expected)
   }
+})
+
+test('words of IPv6 pseudo headers are summed as RFC 8200 section 8.1 lays them out', () => {
+  const addresses = Uint8Array.from({ length: 32 }, (_, index) => 255 - index * 5)
+  const length = Uint8Array.from([0, 0, 0x12, 0x34, 0, 0, 0, 58])
+  const expected = naiveSum(joined(addresses, length))
+  assert.equal(pseudoHeaderSum6(joined(length, addresses), 8, 58, 0x1234), expected)
 })

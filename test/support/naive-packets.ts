@@ -299,6 +299,8 @@ export function isSound(bytes: Uint8Array): boolean {
 export interface NaiveVnet {
   readonly flags: number
   readonly gsoType: number
+  /** A hint that may be wrong. */
+  readonly headerLength: number
   readonly gsoSize: number
   readonly csumStart: number
   readonly csumOffset: number
@@ -309,6 +311,7 @@ export function withVnet(vnet: Partial<NaiveVnet>, packet: Uint8Array): Uint8Arr
   const view = new DataView(new ArrayBuffer(10))
   view.setUint8(0, vnet.flags ?? 0)
   view.setUint8(1, vnet.gsoType ?? 0)
+  view.setUint16(2, vnet.headerLength ?? 0, true)
   view.setUint16(4, vnet.gsoSize ?? 0, true)
   view.setUint16(6, vnet.csumStart ?? 0, true)
   view.setUint16(8, vnet.csumOffset ?? 0, true)

@@ -1,41 +1,38 @@
+import type { Figure, Values } from './figure.ts'
 import type { Stage } from './stage.ts'
+import type { Subject } from './subjects/subject.ts'
 
-/** What must hold for a figure. Ratios are of ours to the reference. */
-export interface Target {
-  readonly of: 'ours' | 'ratio'
-  readonly atMost?: number
-  readonly atLeast?: number
-}
-
-/** One line of the table: a median for each subject that was measured. */
-export interface Figure {
-  readonly what: string
-  readonly unit: string
-  readonly ours: number
-  /** The kernel's vxlan device; null where there is nothing to compare. */
-  readonly reference: number | null
-  readonly target: Target | null
-  /** How many measurements, and between which values ours were. */
-  readonly note: string
-}
-
-/** One kind of measurement, a file of bench/benches/. */
-export interface Bench {
+/** What the document says of a kind of measurement. */
+export interface BenchText {
   readonly name: string
-  /** A heading and a sentence about what is measured, and how. */
   readonly title: string
+  /** What is measured, and how. */
   readonly about: string
-  run(stage: Stage): Promise<Figure[]>
+  readonly figures: readonly Figure[]
 }
 
-export const ratioOf = ({ ours, reference }: Figure): number | null =>
-  reference === null ? null : ours / reference
-
-/** null when the figure has no target. */
-export function isMet(figure: Figure): boolean | null {
-  const { target, ours } = figure
-  if (target === null) return null
-  const value = target.of === 'ours' ? ours : ratioOf(figure)
-  if (value === null) return null
-  return value <= (target.atMost ?? Infinity) && value >= (target.atLeast ?? -Infinity)
+/** One subject made ready to be measured again and again: its servers run until it is disposed of. */
+export interface Session extends AsyncDisposable {
+  measure(): Promise<Values>
 }
+
+/** Measures every subject, in every mode. */
+export interface ComparedBench extends BenchText {
+  readonly kind: 'compared'
+  /** At most so many rounds. */
+  readonly rounds?: number
+  /** Made for all subjects together before they begin, and undone after they ended. */
+  readonly around?: (stage: Stage) => Promise<AsyncDisposable>
+  /** Who can be measured; all unless told. */
+  readonly includes?: (subject: Subject) => boolean
+  /** @throws OverlayError when the subject cannot be measured */
+  begin(subject: Subject, stage: Stage): Promise<Session>
+}
+
+/** Measures this product alone, once. */
+export interface OwnBench extends BenchText {
+  readonly kind: 'own'
+  run(stage: Stage): Promise<Values>
+}
+
+export type Bench = ComparedBench | OwnBench

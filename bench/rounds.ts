@@ -1,43 +1,66 @@
-import type { Figure } from './bench.ts'
-import { median } from './statistics.ts'
+import { messageOf } from '../src/errors.ts'
+import type { ComparedBench, Session } from './bench.ts'
+import { digits } from './figure.ts'
+import type { ModeName } from './modes.ts'
+import type { Results } from './results.ts'
 import type { Stage } from './stage.ts'
-import type { Subject } from './subjects/subject.ts'
+import type { Subject, SubjectKind } from './subjects/subject.ts'
 
-/** A measurement's values by name: {"p50": 43.1, "p99": 80.2}. */
-export type Values = Readonly<Record<string, number>>
+/** Ours, the kernel's and the C program are compared closely; the others take part in every third round. */
+const CLOSELY: readonly SubjectKind[] = ['ours', 'kernel', 'reference']
+const EVERY = 3
 
-/** How the values of a name become a line of the table. */
-export type Heading = Pick<Figure, 'what' | 'unit' | 'target'>
-
-/**
- * Measures every subject in every round, one after the other, so that whatever else the machine does
- * falls on all of them alike; gives the medians.
- */
-export async function interleaved(
-  { subjects, rounds, say }: Stage,
-  measure: (subject: Subject) => Promise<Values>,
-  headings: Readonly<Record<string, Heading>>,
-): Promise<Figure[]> {
-  const measured = new Map<Subject, Values[]>(subjects.map((subject) => [subject, []]))
-  for (let round = 1; round <= rounds; round++) {
-    for (const subject of subjects) {
-      const values = await measure(subject)
-      measured.get(subject)!.push(values)
-      const list = Object.entries(values).map(([name, value]) => `${name} ${value.toFixed(2)}`)
-      say(`round ${round} of ${rounds}, ${subject.name}: ${list.join(', ')}`)
-    }
-  }
-  const [ours, reference] = subjects
-  return Object.entries(headings).map(([name, heading]) => {
-    const of = (subject: Subject): number[] => measured.get(subject)!.map((values) => values[name]!)
-    return {
-      ...heading,
-      ours: median(of(ours)),
-      reference: median(of(reference)),
-      note: `${rounds} rounds; ours ${spread(of(ours))}, kernel ${spread(of(reference))}`,
-    }
-  })
+/** In the first round all take part. @param round from 1 */
+export function takesPart(kind: SubjectKind, round: number): boolean {
+  return CLOSELY.includes(kind) || round % EVERY === 1
 }
 
-const spread = (values: readonly number[]): string =>
-  `${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)}`
+/** Another one begins in every round. @param round from 1 */
+export function rotated<T>(all: readonly T[], round: number): T[] {
+  const first = all.length === 0 ? 0 : (round - 1) % all.length
+  return [...all.slice(first), ...all.slice(0, first)]
+}
+
+/**
+ * Measures every subject in every round, one after the other. One that fails is left out from then on,
+ * and its failure recorded; the others go on.
+ */
+export async function measureInTurn(
+  bench: ComparedBench,
+  mode: ModeName | null,
+  stage: Stage,
+  results: Results,
+): Promise<void> {
+  const { subjects, say } = stage
+  const rounds = Math.min(stage.rounds, bench.rounds ?? Infinity)
+  await using open = new AsyncDisposableStack()
+  if (bench.around !== undefined) open.use(await bench.around(stage))
+  const sessions = new Map<Subject, Session>()
+  const attempt = async (subject: Subject, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      sessions.delete(subject)
+      const why = messageOf(error)
+      say(`${subject.name} failed: ${why}`)
+      results.fail({ bench: bench.name, mode, subject: subject.name, why })
+    }
+  }
+  for (const subject of subjects.filter((one) => bench.includes?.(one) ?? true)) {
+    await attempt(subject, async () => {
+      sessions.set(subject, open.use(await bench.begin(subject, stage)))
+    })
+  }
+  for (let round = 1; round <= rounds; round++) {
+    for (const subject of rotated(subjects, round)) {
+      const session = sessions.get(subject)
+      if (session === undefined || !takesPart(subject.kind, round)) continue
+      await attempt(subject, async () => {
+        const values = await session.measure()
+        results.add({ bench: bench.name, mode, subject: subject.name, round, values })
+        const list = Object.entries(values).map(([name, value]) => `${name} ${digits(value)}`)
+        say(`round ${round} of ${rounds}, ${subject.name}: ${list.join(', ')}`)
+      })
+    }
+  }
+}

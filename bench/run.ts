@@ -1,80 +1,83 @@
 /**
- * Measures overlay-ts beside the kernel's vxlan device and writes docs/performance.md.
- *
- *   npm run bench                          everything
- *   npm run bench -- tcp rtt               only these, and docs/performance.md is left as it is
- *   npm run bench -- --rounds 3 --seconds 2
+ * Measures overlay-ts beside the kernel's vxlan device and others, and writes docs/performance.md with
+ * its plots: everything at once, or parts of it to look at. `npm run bench -- --help` says how.
  */
-import { writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { format, resolveConfig } from 'prettier'
-import { messageOf } from '../src/errors.ts'
-import { isMet, type Bench } from './bench.ts'
-import { attach } from './benches/attach.ts'
-import { bulkTcp } from './benches/bulk-tcp.ts'
-import { memory } from './benches/memory.ts'
-import { networkCreate } from './benches/network-create.ts'
-import { roundTrip } from './benches/round-trip.ts'
-import { documentOf, type Results } from './document.ts'
+import { messageOf, OverlayError } from '../src/errors.ts'
+import { missedGoals } from './goals.ts'
 import { describeMachine, loadAverage } from './machine.ts'
-import { withStage } from './stage.ts'
+import { measure } from './measure.ts'
+import { measureMicro } from './micro.ts'
+import { isWhole, readOptions, USAGE, type RunOptions } from './options.ts'
+import { BENCHES, MICRO } from './plan.ts'
+import { Results } from './results.ts'
+import { performanceText, RESULTS, writePerformance } from './write-performance.ts'
 
-/** In this order: the quiet before the loud, memory after all. */
-const BENCHES: readonly Bench[] = [attach, networkCreate, roundTrip, bulkTcp, memory]
-
-const DOCUMENT = join(import.meta.dirname, '..', 'docs', 'performance.md')
 /** Above this the machine has other work, and figures are of both. */
 const QUIET = 1
-
-const { values, positionals } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '5' },
-  },
-  allowPositionals: true,
-})
-const unknown = positionals.filter((word) => !BENCHES.some(({ name }) => name === word))
-const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
-if (unknown.length > 0 || !(rounds >= 1) || !(seconds >= 2)) {
-  console.error(
-    `usage: npm run bench -- [--rounds 1…] [--seconds 2…] [${BENCHES.map(({ name }) => name).join(' | ')}]…`,
-  )
-  process.exit(2)
-}
-const chosen = BENCHES.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+/** What a run has found so far. */
+const SO_FAR = join(tmpdir(), 'overlay-ts-bench.json')
 
 const say = (line: string): void => console.error(`bench: ${line}`)
-const load = loadAverage()
-if (load > QUIET) say(`the machine is busy (load ${load}); the figures are worth little`)
 
 try {
-  const sections = await withStage({ rounds, seconds, say }, async (stage) => {
-    const done: { bench: Bench; figures: Awaited<ReturnType<Bench['run']>> }[] = []
-    for (const bench of chosen) {
-      say(bench.title)
-      done.push({ bench, figures: await bench.run(stage) })
-    }
-    return done
-  })
-  const results: Results = {
-    date: new Date().toISOString().slice(0, 10),
-    command: ['npm run bench', ...wordsAfter(process.argv.slice(2))].join(' '),
-    machine: await describeMachine(),
-    load,
-    sections,
-  }
-  const style = await resolveConfig(DOCUMENT)
-  const text = await format(documentOf(results), { ...style, parser: 'markdown' })
-  console.log(text)
-  if (chosen.length === BENCHES.length) writeFileSync(DOCUMENT, text)
-  const missed = sections.flatMap(({ figures }) => figures.filter((f) => isMet(f) === false))
-  for (const { what } of missed) say(`missed its target: ${what}`)
+  await main(process.argv.slice(2))
 } catch (error) {
   console.error(messageOf(error))
-  process.exitCode = 1
+  process.exitCode = error instanceof OverlayError && error.code === 'bad_input' ? 2 : 1
 }
 
-function wordsAfter(words: readonly string[]): string[] {
-  return words.length === 0 ? [] : ['--', ...words]
+async function main(words: readonly string[]): Promise<void> {
+  const options = readOptions(words, [...BENCHES.map(({ name }) => name), MICRO])
+  if (options.kind === 'run') await run(options, words)
+  else if (options.kind === 'smoke') smoke(options.subjects)
+  else if (options.kind === 'document') await writePerformance(Results.read(RESULTS))
+  else console.log(USAGE)
+}
+
+async function run(options: RunOptions, words: readonly string[]): Promise<void> {
+  const load = loadAverage()
+  if (load > QUIET) say(`the machine is busy (load ${load}); the figures are worth little`)
+  say(`what is found is saved in ${SO_FAR} as it comes`)
+  const results = new Results(
+    {
+      date: new Date().toISOString().slice(0, 10),
+      command: ['npm run bench', ...(words.length === 0 ? [] : ['--', ...words])].join(' '),
+      machine: await describeMachine(),
+      load,
+      rounds: options.rounds,
+      seconds: options.seconds,
+      minutes: 0,
+      subjects: [],
+      absent: [],
+      measured: [],
+      failures: [],
+      micro: [],
+    },
+    SO_FAR,
+  )
+  const started = performance.now()
+  if (options.benches.length === 0 || options.benches.includes(MICRO)) {
+    say('operations of the datapath')
+    results.record.micro.push(...(await measureMicro()))
+  }
+  try {
+    await measure(options, results, say)
+  } finally {
+    results.record.minutes = (performance.now() - started) / 60_000
+    results.save()
+    console.log(await performanceText(results))
+  }
+  if (isWhole(options)) await writePerformance(results)
+  else say('docs/performance.md is written only by a whole run')
+  for (const line of missedGoals(results)) say(`missed: ${line}`)
+}
+
+/** A program of its own, since it looks for what a lab leaves behind. */
+function smoke(subjects: readonly string[]): void {
+  const program = join(import.meta.dirname, 'smoke.ts')
+  const { status } = spawnSync(process.execPath, [program, ...subjects], { stdio: 'inherit' })
+  process.exitCode = status ?? 1
 }

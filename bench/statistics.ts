@@ -12,3 +12,22 @@ export function percentile(values: readonly number[], percent: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]!
 }
+
+/** What was measured of one figure: the middle, and how far the values lie apart. */
+export interface Summary {
+  readonly median: number
+  readonly least: number
+  readonly most: number
+  readonly count: number
+}
+
+/** null of no values. */
+export function summaryOf(values: readonly number[]): Summary | null {
+  if (values.length === 0) return null
+  return {
+    median: median(values),
+    least: Math.min(...values),
+    most: Math.max(...values),
+    count: values.length,
+  }
+}

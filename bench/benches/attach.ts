@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { OverlayError } from '../../src/errors.ts'
 import { UnixClient } from '../../test/support/unix-client.ts'
-import type { Bench, Figure, Target } from '../bench.ts'
+import type { OwnBench } from '../bench.ts'
 import { percentile } from '../statistics.ts'
 
 const CONTAINERS = 200
@@ -13,13 +13,26 @@ const inspected = z.object({
 })
 
 /** Speaks dockerd's part on the plugin's socket, so that only the plugin is timed and not dockerd. */
-export const attach: Bench = {
+export const attach: OwnBench = {
+  kind: 'own',
   name: 'attach',
   title: 'Attaching containers',
   about:
     `What dockerd asks when a container starts, ${CONTAINERS} times one after the other on the plugin's socket: an address, ` +
     'an endpoint (the veth pair on its bridge, journaled with fsync) and its join. Each is taken down again.',
-  async run({ hosts: [host], say }) {
+  figures: [
+    { id: 'attach-p50', what: 'CreateEndpoint + Join, p50', unit: 'ms', better: 'less' },
+    { id: 'attach-p99', what: 'CreateEndpoint + Join, p99', unit: 'ms', better: 'less' },
+    { id: 'address-p50', what: 'RequestAddress, p50', unit: 'ms', better: 'less' },
+    { id: 'address-p99', what: 'RequestAddress, p99', unit: 'ms', better: 'less' },
+    {
+      id: 'detach-p50',
+      what: 'Leave + DeleteEndpoint + ReleaseAddress, p50',
+      unit: 'ms',
+      better: 'less',
+    },
+  ],
+  async run({ hosts: [host] }) {
     const network = inspected.parse(
       JSON.parse(await host.docker('network', 'inspect', '-f', '{{json .}}', 'bench')),
     )
@@ -58,27 +71,12 @@ export const attach: Bench = {
       times.attach.push(joined - addressed)
       times.detach.push(performance.now() - joined)
     }
-    const figure = (
-      what: string,
-      values: number[],
-      percent: number,
-      target: Target | null,
-    ): Figure => ({
-      what: `${what}, p${percent}`,
-      unit: 'ms',
-      ours: percentile(values, percent),
-      reference: null,
-      target,
-      note: `${values.length} times`,
-    })
-    const figures = [
-      figure('CreateEndpoint + Join', times.attach, 50, { of: 'ours', atMost: 20 }),
-      figure('CreateEndpoint + Join', times.attach, 99, null),
-      figure('RequestAddress', times.address, 50, { of: 'ours', atMost: 5 }),
-      figure('RequestAddress', times.address, 99, null),
-      figure('Leave + DeleteEndpoint + ReleaseAddress', times.detach, 50, null),
-    ]
-    for (const { what, ours } of figures) say(`${what}: ${ours.toFixed(2)} ms`)
-    return figures
+    return {
+      'attach-p50': percentile(times.attach, 50),
+      'attach-p99': percentile(times.attach, 99),
+      'address-p50': percentile(times.address, 50),
+      'address-p99': percentile(times.address, 99),
+      'detach-p50': percentile(times.detach, 50),
+    }
   },
 }

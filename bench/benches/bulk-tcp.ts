@@ -1,46 +1,35 @@
-import { argv } from '../../lab/argv.ts'
-import { waitFor } from '../../test/support/wait.ts'
-import type { Bench, Figure } from '../bench.ts'
-import { interleaved } from '../rounds.ts'
-import type { Subject } from '../subjects/subject.ts'
+import type { ComparedBench } from '../bench.ts'
+import type { Figure } from '../figure.ts'
+import { bulk, serveBulk } from '../iperf.ts'
 
-interface Report {
-  readonly end: { readonly sum_received: { readonly bits_per_second: number } }
-}
+const STREAMS = [1, 4, 16]
 
-export const bulkTcp: Bench = {
+export const bulkTcp: ComparedBench = {
+  kind: 'compared',
   name: 'tcp',
-  title: 'Bulk TCP across hosts',
+  title: 'Bulk TCP',
   about:
-    'iperf3 between containers on two hosts, the first second left out. The underlay is a veth pair, which carries ' +
-    "the kernel's 64 KB super-frames uncut: the best case of the kernel's vxlan device.",
-  async run(stage) {
-    await using _servers = await serving(stage.subjects)
-    const figures: Figure[] = []
-    for (const streams of [1, 4]) {
-      const measure = async ({ client, server }: Subject): Promise<{ gbit: number }> => {
-        const words = argv`iperf3 -J -c ${server.ip} -O 1 -t ${stage.seconds} -P ${streams}`
-        const { end } = JSON.parse(await client.run(...words)) as Report
-        return { gbit: end.sum_received.bits_per_second / 1e9 }
-      }
-      const what = streams === 1 ? 'TCP, 1 stream' : `TCP, ${streams} streams`
-      const target = { of: 'ratio', atLeast: 0.5 } as const
-      figures.push(
-        ...(await interleaved(stage, measure, { gbit: { what, unit: 'Gbit/s', target } })),
-      )
+    'iperf3 between containers on two hosts, the first second left out. Sent again: segments that TCP had to repeat, for each Gbit.',
+  figures: STREAMS.flatMap((streams): Figure[] => {
+    const what = streams === 1 ? 'TCP, 1 stream' : `TCP, ${streams} streams`
+    return [
+      { id: `tcp-${streams}`, what, unit: 'Gbit/s', better: 'more' },
+      { id: `tcp-${streams}-again`, what: 'sent again', unit: '', better: 'less' },
+    ]
+  }),
+  async begin(subject, { seconds }) {
+    const serving = await serveBulk(subject)
+    return {
+      async measure() {
+        const values: Record<string, number> = {}
+        for (const streams of STREAMS) {
+          const sent = await bulk(subject, { streams, seconds })
+          values[`tcp-${streams}`] = sent.gbitPerSecond
+          values[`tcp-${streams}-again`] = sent.retransmits / sent.gbit
+        }
+        return values
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(serving[Symbol.asyncDispose]()),
     }
-    return figures
   },
-}
-
-async function serving(subjects: readonly Subject[]): Promise<AsyncDisposableStack> {
-  const servers = new AsyncDisposableStack()
-  for (const { client, server } of subjects) {
-    servers.use(server.serve('iperf3', '-s'))
-    await waitFor(() => client.run(...argv`iperf3 -c ${server.ip} -n 1K`), {
-      what: 'iperf3 to serve',
-      timeout: 30_000,
-    })
-  }
-  return servers
 }

@@ -1,51 +1,42 @@
-import { argv } from '../../lab/argv.ts'
-import { OverlayError } from '../../src/errors.ts'
-import { waitFor } from '../../test/support/wait.ts'
 import { keepAwake } from '../awake.ts'
-import type { Bench, Figure } from '../bench.ts'
-import { interleaved, type Values } from '../rounds.ts'
-import type { Subject } from '../subjects/subject.ts'
+import type { ComparedBench } from '../bench.ts'
+import type { Figure } from '../figure.ts'
+import { roundTrips, serveRoundTrips } from '../sockperf.ts'
 
-const PORT = 11_111
+const figuresOf = (id: string, when: string): Figure[] =>
+  ([50, 99, 99.9] as const).map((percent) => ({
+    id: `${id}-p${percent}`,
+    what: `p${percent}, ${when}`,
+    unit: 'µs',
+    better: 'less',
+  }))
 
-export const roundTrip: Bench = {
+export const roundTrip: ComparedBench = {
+  kind: 'compared',
   name: 'rtt',
-  title: 'Round trips across hosts',
+  title: 'Round trips',
   about:
-    'sockperf ping-pong, UDP datagrams of 64 bytes, one at a time on an otherwise idle machine: request and answer together. ' +
-    'A round trip passes four forwarders, each of which the kernel must wake, where its own device works in the context of the ' +
-    'sender: that is the difference. An idle core falls asleep between two packets; so measured with cores kept awake, too.',
-  async run(stage) {
-    await using servers = new AsyncDisposableStack()
-    for (const { server } of stage.subjects) {
-      servers.use(server.serve(...argv`sockperf server -i ${server.ip} -p ${PORT}`))
+    'sockperf ping-pong, UDP datagrams of 64 bytes, the next one when the last one is answered: request and answer together, on an otherwise idle machine. ' +
+    "A round trip through a userspace forwarder passes four processes, each of which the kernel must wake, where the kernel's own device works in the context of the " +
+    'sender. An idle core falls asleep between two packets, and waking it takes longer than all else on a virtual machine; so measured with cores kept awake, too.',
+  figures: [...figuresOf('rtt', 'idle'), ...figuresOf('awake', 'cores kept awake')],
+  async begin(subject, { seconds }) {
+    const serving = await serveRoundTrips(subject)
+    return {
+      async measure() {
+        const idle = await roundTrips(subject, seconds)
+        await using _awake = keepAwake()
+        const awake = await roundTrips(subject, seconds)
+        return {
+          'rtt-p50': idle.p50,
+          'rtt-p99': idle.p99,
+          'rtt-p99.9': idle.p999,
+          'awake-p50': awake.p50,
+          'awake-p99': awake.p99,
+          'awake-p99.9': awake.p999,
+        }
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(serving[Symbol.asyncDispose]()),
     }
-    for (const subject of stage.subjects) {
-      await waitFor(() => measure(subject, 1), { what: 'sockperf to answer', timeout: 30_000 })
-    }
-    const figures: Figure[] = []
-    for (const awake of [false, true]) {
-      await using _ = awake ? keepAwake() : null
-      const cores = awake ? ', cores kept awake' : ''
-      figures.push(
-        ...(await interleaved(stage, (subject) => measure(subject, stage.seconds), {
-          p50: { what: `p50${cores}`, unit: 'µs', target: { of: 'ratio', atMost: 1.25 } },
-          p99: { what: `p99${cores}`, unit: 'µs', target: null },
-        })),
-      )
-    }
-    return figures
   },
-}
-
-async function measure({ client, server }: Subject, seconds: number): Promise<Values> {
-  const text = await client.run(
-    ...argv`sockperf ping-pong -i ${server.ip} -p ${PORT} -t ${seconds} -m 64 --full-rtt`,
-  )
-  const of = (percent: string): number => {
-    const found = new RegExp(`percentile ${percent} =\\s+([\\d.]+)`).exec(text)
-    if (found) return Number(found[1])
-    throw new OverlayError('host_state', `sockperf gave no percentile ${percent}: ${text}`)
-  }
-  return { p50: of('50.000'), p99: of('99.000') }
 }

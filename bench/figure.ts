@@ -1,0 +1,24 @@
+/** Which way a figure is good. */
+export type Better = 'more' | 'less'
+
+/** A quantity that is measured: a column or a line of the document. */
+export interface Figure {
+  /** Unique among all: "tcp-4". */
+  readonly id: string
+  /** "TCP, 4 streams" */
+  readonly what: string
+  readonly unit: string
+  readonly better: Better
+}
+
+/** Values of one measurement, by the figure's id. */
+export type Values = Readonly<Record<string, number>>
+
+/** Three digits that matter. */
+export function digits(value: number): string {
+  if (!Number.isFinite(value)) return '∞'
+  const size = Math.abs(value)
+  if (size >= 100) return value.toFixed(0)
+  if (size >= 10) return value.toFixed(1)
+  return size >= 0.1 || size === 0 ? value.toFixed(2) : value.toFixed(3)
+}

@@ -1,0 +1,74 @@
+/** What came of an offered rate. */
+export interface Probe {
+  /** What was really offered: less than asked when the sender cannot keep up. In packets a second. */
+  readonly offered: number
+  /** In packets a second. */
+  readonly delivered: number
+}
+
+export interface RateSearch {
+  /** Share of packets that may be missing: 0.001 is 0.1 %. */
+  readonly loss: number
+  /** Where to begin; near the answer saves probes. In packets a second. */
+  readonly start: number
+  /** How close to a rate that fails the answer is to be: 1.04 is 4 %. */
+  readonly precision: number
+  /** Offers a rate for a moment. */
+  readonly probe: (rate: number) => Promise<Probe>
+  /** Offers a rate for longer; what it finds is the answer. */
+  readonly confirm: (rate: number) => Promise<Probe>
+}
+
+/** Offered less than this share of what was asked, the sender is at its end. */
+const KEEPS_UP = 0.95
+/** Between two rates before one that fails is known, and between two that fail. */
+const STRIDE = 1.6
+/** Below this nothing is measured any more: the path carries nothing. */
+const LEAST_RATE = 100
+
+/**
+ * The highest rate of packets with at most that share lost, in packets a second; 0 when there is none.
+ * A rate that fails is tried once more, since a single interruption of sender or receiver by another
+ * program loses more than the share. What the sender cannot offer is not searched for: then the
+ * highest rate is the sender's.
+ */
+export async function highestRate(search: RateSearch): Promise<number> {
+  let holds = 0
+  let fails = Infinity
+  let rate = search.start
+  while (fails / holds > search.precision) {
+    const held = await holding(search, search.probe, rate)
+    if (held === null) fails = rate
+    else {
+      holds = Math.max(holds, held)
+      if (held < rate * KEEPS_UP) break
+    }
+    rate = next(holds, fails)
+    if (rate < LEAST_RATE) return 0
+  }
+  // What a moment holds, queues may have held.
+  for (let sure = holds; sure >= LEAST_RATE; sure /= search.precision) {
+    const held = await holding(search, search.confirm, sure)
+    if (held !== null) return held
+  }
+  return 0
+}
+
+/** Where to look next. */
+function next(holds: number, fails: number): number {
+  if (holds === 0) return fails / STRIDE
+  return fails === Infinity ? holds * STRIDE : Math.sqrt(holds * fails)
+}
+
+/** The rate delivered if the loss is small enough in one of two tries, else null. */
+async function holding(
+  { loss }: RateSearch,
+  offer: (rate: number) => Promise<Probe>,
+  rate: number,
+): Promise<number | null> {
+  for (let tries = 0; tries < 2; tries++) {
+    const { offered, delivered } = await offer(rate)
+    if (delivered > 0 && delivered >= offered * (1 - loss)) return delivered
+  }
+  return null
+}

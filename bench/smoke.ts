@@ -53,12 +53,15 @@ async function moves({ client, server, name }: Subject): Promise<string> {
     timeout: 30_000,
   })
   await using _server = server.serve('iperf3', '-s')
-  const report = await waitFor(() => client.run(...argv`iperf3 -J -c ${server.ip} -t 1`), {
-    what: 'iperf3 to serve',
-    timeout: 30_000,
-  })
-  const { end } = JSON.parse(report) as { end: { sum_received: { bits_per_second: number } } }
-  const gbit = end.sum_received.bits_per_second / 1e9
+  const gbit = await waitFor(
+    async () => {
+      const report = await client.run(...argv`iperf3 -J -c ${server.ip} -t 1`)
+      const { end } = JSON.parse(report) as { end: { sum_received?: { bits_per_second: number } } }
+      // Refused is no failure to iperf3 that writes JSON.
+      return end.sum_received && end.sum_received.bits_per_second / 1e9
+    },
+    { what: 'iperf3 to serve', timeout: 30_000 },
+  )
   if (gbit > 0) return `${gbit.toFixed(2)} Gbit/s`
   throw new OverlayError('host_state', `${name} moved no TCP`)
 }

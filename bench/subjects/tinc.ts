@@ -1,0 +1,74 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { argv } from '../../lab/argv.ts'
+import type { Daemon } from '../../lab/daemon.ts'
+import { script } from './bridged-namespaces.ts'
+import { routedPeer } from './routed-peer.ts'
+
+const PORT = 655
+const DEVICE = 'ti-tunnel'
+/** As VXLAN's; tinc finds out by itself that the underlay carries it. */
+const MTU = 1450
+const NAMES = ['first', 'second'] as const
+
+/** tinc 1.0 without encryption or authentication of packets (to compare with VXLAN, which has none either), on a TUN interface. */
+export const tinc = routedPeer({
+  name: 'tinc',
+  about: 'cipher, digest and compression none, mode router, no log, MTU 1450',
+  package: 'tinc',
+  between: { short: 'ti', digit: 4, net: '10.204', mtu: MTU },
+  async connect(debian, sides) {
+    const folders = sides.map(({ host }) => host.machine.path('tinc'))
+    for (const [index, { host, own }] of sides.entries()) {
+      const [folder, name] = [folders[index]!, NAMES[index]!]
+      mkdirSync(join(folder, 'hosts'), { recursive: true })
+      writeFileSync(
+        join(folder, 'tinc.conf'),
+        [
+          `Name = ${name}`,
+          'Mode = router',
+          'AddressFamily = ipv4',
+          `Interface = ${DEVICE}`,
+          ...(index === 1 ? [`ConnectTo = ${NAMES[0]}`] : []),
+          '',
+        ].join('\n'),
+      )
+      writeFileSync(
+        join(folder, 'hosts', name),
+        [
+          `Address = ${host.ip}`,
+          `Port = ${PORT}`,
+          `Subnet = ${own}.0/24`,
+          'Cipher = none',
+          'Digest = none',
+          'Compression = 0',
+          'ClampMSS = no',
+          '',
+        ].join('\n'),
+      )
+      // Appends the public key to the host's file.
+      await debian.run(host, ['usr/sbin/tincd', '-c', folder, '-K2048'], '\n\n')
+    }
+    for (const [index, folder] of folders.entries()) {
+      const [own, other] = [NAMES[index]!, folders[1 - index]!]
+      writeFileSync(join(other, 'hosts', own), readFileSync(join(folder, 'hosts', own)))
+    }
+    const daemons: Daemon[] = []
+    for (const [index, { host, far }] of sides.entries()) {
+      daemons.push(
+        await debian.start(host, {
+          name: 'tincd',
+          argv: argv`usr/sbin/tincd --no-detach --config ${folders[index]!}
+            --pidfile ${host.machine.path('run', 'tinc.pid')}`,
+          ready: async () => (await host.exec('ip', 'link', 'show', DEVICE)) !== '',
+        }),
+      )
+      await host.machine.exec(
+        script(`
+          ip link set ${DEVICE} mtu ${MTU} up
+          ip route add ${far}.0/24 dev ${DEVICE}`),
+      )
+    }
+    return daemons
+  },
+})

@@ -6,6 +6,7 @@
  * is what went out plus the drops:
  *
  *   tun_packets = tx_packets + all tx_drop_*      (a super-packet counts as one packet)
+ *   tx_frames   = tx_segments + tx_retried + all tx_lost_*
  *   rx_frames   = rx_packets + all rx_drop_*      (a frame is one VXLAN header and what follows it)
  */
 export const COUNTER_GROUPS = {
@@ -25,12 +26,14 @@ export const COUNTER_GROUPS = {
   'underlay, sent': {
     tx_packets: 'Packets and super-packets accepted for sending',
     tx_fragmented: 'Packets and super-packets cut into IPv4 fragments for a smaller peer MTU',
+    tx_frames: 'VXLAN frames made of them',
     tx_sendmsg: 'sendmsg calls that the kernel accepted',
     tx_segments: 'VXLAN frames sent',
     tx_bytes: 'Bytes of VXLAN frames sent, outer IP and UDP headers not included',
     tx_gso_fallbacks: 'Batches that the kernel refused to segment, sent again one by one',
     tx_lost_backpressure: 'Frames lost because the socket or device queue was full',
-    tx_lost_too_big: 'Frames lost because the path to the peer carries less than was known',
+    tx_retried: 'Frames that went out again, smaller, after the path had refused them as too big',
+    tx_lost_too_big: 'Frames lost because the path refused them as too big',
     tx_lost_error: 'Frames lost because sending failed otherwise (no route, link down)',
   },
   'underlay, received': {

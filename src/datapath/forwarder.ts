@@ -33,6 +33,7 @@ import { SEND_PORTS } from './limits.ts'
 import { Outbox, type UnderlayPort } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import type { PathMtu } from './path-mtu.ts'
+import { RefusedFrames } from './refused-frames.ts'
 import { Splitter } from './split.ts'
 import type { SubnetMap } from './subnet-map.ts'
 import { LEAST_MTU, TooBigAnswers } from './too-big.ts'
@@ -78,6 +79,7 @@ export class Forwarder {
   readonly #fragmenter: Fragmenter
   readonly #fragmentingSplitter: Splitter
   readonly #tooBig: TooBigAnswers
+  readonly #refused: RefusedFrames
   readonly #coalescer: Coalescer
   readonly #packet = new InnerPacket()
   readonly #admission: Admission
@@ -96,13 +98,21 @@ export class Forwarder {
     this.#admission = new Admission(memory.bytes, this.#packet)
     this.#inheritedTos = dscp === 'inherit' ? WHOLE_FIELD & ~ECN_MASK : 0
     this.#fixedTos = dscp === 'inherit' ? 0 : dscp << DSCP_SHIFT
-    this.#outbox = new Outbox(memory, SEND_PORTS, parts.underlay, () =>
-      counters.add(COUNTER.tx_lost_too_big),
+    this.#tooBig = new TooBigAnswers(memory, sum, counters, containers, now)
+    this.#outbox = new Outbox(memory, SEND_PORTS, counters, parts.underlay, (batch, segment) =>
+      this.#refused.take(batch, segment, this.#map),
+    )
+    this.#refused = new RefusedFrames(
+      memory,
+      sum,
+      counters,
+      parts.paths,
+      this.#tooBig,
+      this.#outbox,
     )
     this.#splitter = new Splitter(memory, sum, this.#outbox)
     this.#fragmenter = new Fragmenter(memory, this.#outbox)
     this.#fragmentingSplitter = new Splitter(memory, sum, this.#fragmenter)
-    this.#tooBig = new TooBigAnswers(memory, sum, counters, containers, now)
     this.#coalescer = new Coalescer(memory, containers, counters, parts.coalesce)
   }
 

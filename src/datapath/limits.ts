@@ -1,6 +1,9 @@
 /** UDP payload of one IPv4 datagram: 65,535 less 20 of IP and 8 of UDP. Linux refuses more (EMSGSIZE). */
 export const MAX_DATAGRAM = 65_507
 
+/** The same over IPv6, whose own header does not count: 65,535 less 8. */
+export const MAX_DATAGRAM6 = 65_527
+
 /** Segments of one UDP_SEGMENT send or one USO packet (include/linux/udp.h, UDP_MAX_SEGMENTS). */
 export const MAX_SEGMENTS = 64
 

@@ -1,9 +1,12 @@
+import { COUNTER, type Counters } from './counters.ts'
 import { Gather } from './gather.ts'
-import { MAX_DATAGRAM, MAX_SEGMENTS } from './limits.ts'
+import { MAX_SEGMENTS } from './limits.ts'
 import type { PacketMemory } from './packet-memory.ts'
 
 /** What the forwarder needs of the underlay. The kernel's sockets implement it, and tests. */
 export interface UnderlayPort {
+  /** The most that one send takes, in bytes of UDP payload. */
+  readonly maxDatagram: number
   /**
    * Sends now, or drops and counts; never waits. Frames that the path does not carry are neither: they
    * are marked by refuse(). The batch is reused afterwards.
@@ -32,9 +35,11 @@ export class SendBatch {
   /** Frames that the path does not carry. */
   refusedCount = 0
   readonly #refused = new Uint8Array(MAX_SEGMENTS)
+  readonly #maxBytes: number
   #closed = false
 
-  constructor(memory: PacketMemory, lane: number) {
+  constructor(memory: PacketMemory, lane: number, maxBytes: number) {
+    this.#maxBytes = maxBytes
     this.lane = lane
     this.pieces = new Gather(memory, MAX_SEGMENTS * 2)
   }
@@ -47,7 +52,7 @@ export class SendBatch {
       this.tos === tos &&
       length <= this.segmentSize &&
       this.segments < MAX_SEGMENTS &&
-      this.pieces.bytes + length <= MAX_DATAGRAM
+      this.pieces.bytes + length <= this.#maxBytes
     )
   }
 
@@ -128,14 +133,23 @@ export interface FrameSink {
  */
 export class Outbox implements FrameSink {
   readonly #lanes: SendBatch[]
+  readonly #counters: Counters
   readonly #port: UnderlayPort
   readonly #onRefused: OnRefused
   /** Takes the place of a batch whose refused frames are put again. */
   readonly #spare: SendBatch
 
-  constructor(memory: PacketMemory, lanes: number, port: UnderlayPort, onRefused: OnRefused) {
-    this.#lanes = Array.from({ length: lanes }, (_, lane) => new SendBatch(memory, lane))
-    this.#spare = new SendBatch(memory, 0)
+  constructor(
+    memory: PacketMemory,
+    lanes: number,
+    counters: Counters,
+    port: UnderlayPort,
+    onRefused: OnRefused,
+  ) {
+    this.#counters = counters
+    const batch = (lane: number): SendBatch => new SendBatch(memory, lane, port.maxDatagram)
+    this.#lanes = Array.from({ length: lanes }, (_, lane) => batch(lane))
+    this.#spare = batch(0)
     this.#port = port
     this.#onRefused = onRefused
   }
@@ -167,6 +181,7 @@ export class Outbox implements FrameSink {
   #send(lane: number): void {
     const batch = this.#lanes[lane]!
     if (batch.segments === 0) return
+    this.#counters.add(COUNTER.tx_frames, batch.segments)
     this.#port.send(batch)
     if (batch.refusedCount > 0) this.#giveBack(lane, batch)
     batch.clear()

@@ -79,7 +79,7 @@ export class TooBigAnswers {
   readonly #port: ContainerPort
   readonly #now: () => number
   readonly #limit = new RateLimit(LIMIT_SLOTS, LIMIT_INTERVAL_MS, LIMIT_BURST)
-  /** A virtio, an IP and an ICMP header, and then the quoted part of the packet where it lies. */
+  /** A virtio, an IP and an ICMP header; then what is quoted, where it lies: headers and payload. */
   readonly #pieces: Gather
   readonly #vnet: number
 
@@ -96,13 +96,14 @@ export class TooBigAnswers {
     this.#counters = counters
     this.#port = port
     this.#now = now
-    this.#pieces = new Gather(memory, 2)
+    this.#pieces = new Gather(memory, 3)
     this.#vnet = memory.reserve(VNET_LENGTH + IPV6_LENGTH + ICMP_LENGTH)
   }
 
   /**
    * Answers, unless no answer is due or this flow has had enough of them. The packet is known to come
-   * from a local subnet and to go to a remote one, so that both addresses are unicast.
+   * from a local subnet and to go to a remote one, so that both addresses are unicast. Its payload may
+   * lie apart from its headers.
    * @param hash of the packet's flow
    */
   answer(packet: InnerPacket, mtu: number, hash: number): void {
@@ -137,7 +138,7 @@ export class TooBigAnswers {
     bytes[icmp + ICMP_TYPE] = ICMP_UNREACHABLE
     bytes[icmp + ICMP_CODE] = FRAGMENTATION_NEEDED
     store32(bytes, icmp + ICMP_MTU, mtu)
-    const sum = this.#sum(icmp, ICMP_LENGTH) + this.#sum(packet.at, quoted)
+    const sum = this.#sum(icmp, ICMP_LENGTH) + this.#sumQuoted(packet, quoted)
     store16(bytes, icmp + ICMP_CHECKSUM, checksumOf(sum))
     this.#write(packet, IPV4_LENGTH, quoted)
   }
@@ -163,18 +164,30 @@ export class TooBigAnswers {
       this.#sum(ip + SOURCE6, 2 * ADDRESS6_LENGTH + ICMP_LENGTH) +
       length +
       PROTOCOL_ICMPV6 +
-      this.#sum(packet.at, quoted)
+      this.#sumQuoted(packet, quoted)
     store16(bytes, icmp + ICMP_CHECKSUM, checksumOf(sum))
     this.#write(packet, IPV6_LENGTH, quoted)
   }
 
+  /** Headers are of an even length, so that the payload's words follow theirs. */
+  #sumQuoted(packet: InnerPacket, quoted: number): number {
+    const headers = Math.min(quoted, headersOf(packet))
+    return this.#sum(packet.at, headers) + this.#sum(packet.payloadAt, quoted - headers)
+  }
+
   #write(packet: InnerPacket, headerLength: number, quoted: number): void {
+    const headers = Math.min(quoted, headersOf(packet))
     writePlainVnet(this.#memory.bytes, this.#vnet)
     this.#pieces.clear()
     this.#pieces.add(this.#vnet, VNET_LENGTH + headerLength + ICMP_LENGTH)
-    this.#pieces.add(packet.at, quoted)
+    this.#pieces.add(packet.at, headers)
+    this.#pieces.add(packet.payloadAt, quoted - headers)
     this.#port.write(this.#pieces)
   }
+}
+
+function headersOf(packet: InnerPacket): number {
+  return packet.headerLength + packet.transportHeaderLength
 }
 
 /** RFC 1122 section 3.2.2: no error about an error, nor about a fragment other than the first. */

@@ -1,7 +1,8 @@
 import type { ContainerPort } from '../../src/datapath/coalesce.ts'
 import { type CounterName, Counters, totalOf } from '../../src/datapath/counters.ts'
-import { Forwarder } from '../../src/datapath/forwarder.ts'
+import { Forwarder, type ForwarderParts } from '../../src/datapath/forwarder.ts'
 import type { Gather } from '../../src/datapath/gather.ts'
+import { MAX_DATAGRAM } from '../../src/datapath/limits.ts'
 import type { SendBatch, UnderlayPort } from '../../src/datapath/outbox.ts'
 import { PacketMemory } from '../../src/datapath/packet-memory.ts'
 import { PathMtu } from '../../src/datapath/path-mtu.ts'
@@ -34,17 +35,27 @@ export class MemoryForwarder {
   readonly #counters = new Counters()
   readonly #memory = new PacketMemory(4 * 1024 * 1024)
   readonly #arena: number
+  readonly #paths: PathMtu
   #map: SubnetMap
   #used = 0
 
-  /** What the kernel would say of a path; 0 is nothing. */
+  /** By outer address: the MTU of the path, which refuses a batch of larger frames as a whole. */
   readonly pathMtus = new Map<Ipv4 | Ipv6, number>()
 
-  constructor(tables: ForwardingTables, coalesce = { tcp: true, udp: true }) {
+  constructor(
+    tables: ForwardingTables,
+    {
+      coalesce = { tcp: true, udp: true },
+      dscp = 0,
+      now = () => 0,
+    }: Partial<Pick<ForwarderParts, 'coalesce' | 'dscp' | 'now'>> = {},
+  ) {
     this.#map = new SubnetMap(buildSubnetMap(tables))
     const underlay: UnderlayPort = {
-      send: (batch) => void this.sent.push(sentOf(batch, this.#map)),
+      maxDatagram: MAX_DATAGRAM,
+      send: (batch) => this.#send(batch),
     }
+    this.#paths = new PathMtu(this.#map, (address) => this.pathMtus.get(address) ?? 0, now)
     const containers: ContainerPort = {
       write: (pieces: Gather) => void this.written.push(pieces.copy()),
     }
@@ -55,12 +66,10 @@ export class MemoryForwarder {
         counters: this.#counters,
         containers,
         underlay,
-        paths: new PathMtu(
-          this.#map,
-          (address) => this.pathMtus.get(address) ?? 0,
-          () => 0,
-        ),
+        paths: this.#paths,
         coalesce,
+        dscp,
+        now,
       },
       this.#map,
     )
@@ -107,6 +116,18 @@ export class MemoryForwarder {
   counted(): Partial<Record<CounterName, number>> {
     const all = totalOf([this.#counters])
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== 0))
+  }
+
+  #send(batch: SendBatch): void {
+    const sent = sentOf(batch, this.#map)
+    const overhead = (typeof sent.destination === 'bigint' ? 40 : 20) + 8
+    const mtu = this.pathMtus.get(sent.destination) ?? Infinity
+    if (sent.frames[0]!.length + overhead <= mtu) {
+      this.sent.push(sent)
+      return
+    }
+    this.#paths.onTooBig(batch.peer)
+    for (const segment of sent.frames.keys()) batch.refuse(segment)
   }
 
   #store(bytes: Uint8Array, odd: number): number {

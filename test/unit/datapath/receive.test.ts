@@ -106,7 +106,7 @@ test('UDP without a checksum and fragments are delivered as they are', () => {
 })
 
 test('where the kernel takes no super-packets each packet is written as it came', () => {
-  const host = new MemoryForwarder(tablesOf('b'), { tcp: false, udp: false })
+  const host = new MemoryForwarder(tablesOf('b'), { coalesce: { tcp: false, udp: false } })
   for (const sequence of [0, 100, 200]) {
     const bytes = naivePacket(packet({ sequence, payload: bytesOf(100) }))
     host.fromUnderlay(naiveFrame(bytes), { source: HOST_A })

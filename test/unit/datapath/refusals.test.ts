@@ -80,7 +80,12 @@ test('new tables hold from the next packet on', () => {
   host.use({ ...tablesOf('a'), remote: [] })
   host.fromContainers(withVnet({}, naivePacket(packet())))
   host.flush()
-  assert.deepEqual(host.counted(), { tun_packets: 2, tx_packets: 1, tx_drop_no_route: 1 })
+  assert.deepEqual(host.counted(), {
+    tun_packets: 2,
+    tx_packets: 1,
+    tx_frames: 1,
+    tx_drop_no_route: 1,
+  })
 })
 
 test('the first address of a subnet, which is the host itself, sends and receives', () => {

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { argv } from '../../lab/argv.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
-import { Place } from '../place.ts'
+import type { Place } from '../place.ts'
+import { containerPlace } from './container-place.ts'
 import type { Candidate } from './subject.ts'
 
 const NETWORK = 'bench'
@@ -37,7 +38,5 @@ export const overlayTs: Candidate = {
 async function container(host: DockerHost): Promise<Place> {
   const ipam = argv`--ipam-driver overlay-ts --ipam-opt overlay=${NETWORK}`
   await host.docker('network', 'create', '-d', 'overlay-ts', ...ipam, NETWORK)
-  const made = await host.run(CONTAINER, { network: NETWORK })
-  const sandbox = await host.docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', made.name)
-  return new Place(await made.ip(), `/proc/${host.machine.init}/root${sandbox}`)
+  return containerPlace(await host.run(CONTAINER, { network: NETWORK }), NETWORK)
 }

@@ -48,7 +48,7 @@ export class Splitter {
   }
 
   /**
-   * @param packet of TCP or UDP
+   * @param packet of TCP or UDP; its payload may lie apart from its headers
    * @param segmentPayload transport payload bytes of each frame, at least 1
    * @returns false, and nothing is sent, if the headers are longer than any sender's
    */
@@ -121,7 +121,7 @@ export class Splitter {
     const at = this.#template
     encapsulate(bytes, at, map, entry, packet.version)
     const ip = at + ENCAPSULATION
-    bytes.copyWithin(ip, packet.at, packet.payloadAt)
+    bytes.copyWithin(ip, packet.at, packet.transportAt + packet.transportHeaderLength)
     if (packet.version === 4) {
       store16(bytes, ip + TOTAL_LENGTH, 0)
       store16(bytes, ip + IDENTIFICATION, 0)

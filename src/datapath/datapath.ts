@@ -2,7 +2,8 @@ import { release } from 'node:os'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
+import type { Ipv4 } from '../net/ipv4.ts'
+import { formatIp, type Ipv6 } from '../net/ipv6.ts'
 import { buildSubnetMap } from './build-subnet-map.ts'
 import { type CounterName, Counters, totalOf } from './counters.ts'
 import { errnoName } from './errno.ts'
@@ -10,17 +11,22 @@ import { addressOf, errno, libc } from './libc.ts'
 import { PacketMemory } from './packet-memory.ts'
 import type { ForwardingTables } from './tables.ts'
 import { attachTun, type TunQueue } from './tun.ts'
+import type { UdpReceiveOffload, UdpSegmentation } from './udp-offload.ts'
 import { closeUnderlay, openUnderlay, type UnderlaySockets } from './underlay-sockets.ts'
 import { READY, type WorkerStart } from './worker-messages.ts'
 
 export interface DatapathOptions {
-  /** Address that the UDP sockets bind to: the underlay interface's own. */
-  readonly bindIp: Ipv4
+  /** Address that the UDP sockets bind to: the underlay interface's own. Peers are of its family. */
+  readonly bindIp: Ipv4 | Ipv6
   readonly port: number
   /** An existing persistent TUN device (`ip tuntap add … mode tun multi_queue vnet_hdr`). */
   readonly tunName: string
   /** Threads; each has a queue of the TUN and sockets of its own. */
   readonly workers: number
+  /** Default auto. */
+  readonly udpSegmentation?: UdpSegmentation
+  /** Default auto. */
+  readonly udpReceiveOffload?: UdpReceiveOffload
   readonly log: Log
 }
 
@@ -51,7 +57,16 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   await using undo = new AsyncDisposableStack()
 
   // The port first: whoever has it is forwarding for this host, and must not lose packets to us.
-  const sockets = openUnderlay(bindIp, port, workers, scratch)
+  const sockets = openUnderlay(
+    {
+      ip: bindIp,
+      port,
+      workers,
+      segmentation: options.udpSegmentation ?? 'auto',
+      receiveOffload: options.udpReceiveOffload ?? 'auto',
+    },
+    scratch,
+  )
   undo.defer(() => closeUnderlay(sockets))
   const queues: TunQueue[] = []
   for (let index = 0; index < workers; index++) {
@@ -74,7 +89,10 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   }
   log.info(
     {
-      address: `${formatIpv4(bindIp)}:${port}`,
+      address:
+        typeof bindIp === 'bigint'
+          ? `[${formatIp(bindIp)}]:${port}`
+          : `${formatIp(bindIp)}:${port}`,
       device: tunName,
       workers,
       tunOffload: queues[0]?.offload,

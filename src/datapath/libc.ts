@@ -30,6 +30,9 @@ export const libc = {
     'int setsockopt(int, int, int, size_t, int)',
   ),
   sendmsg: bind<[fd: number, message: number, flags: number]>('int sendmsg(int, size_t, int)'),
+  sendmmsg: bind<[fd: number, messages: number, count: number, flags: number]>(
+    'int sendmmsg(int, size_t, unsigned int, int)',
+  ),
   recvmsg: bind<[fd: number, message: number, flags: number]>('int recvmsg(int, size_t, int)'),
   poll: bind<[pollfds: number, count: number, milliseconds: number]>('int poll(size_t, int, int)'),
   eventfd: bind<[initial: number, flags: number]>('int eventfd(int, int)'),

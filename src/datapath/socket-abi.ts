@@ -69,6 +69,9 @@ export const MSG_CONTROL = 32
 export const MSG_CONTROL_LENGTH = 40
 export const MSG_FLAGS = 48
 
+/** struct mmsghdr: a msghdr, and how much of it was sent. */
+export const MMSGHDR_LENGTH = 64
+
 /**
  * struct cmsghdr; the next one begins at a multiple of eight
  *   0          8       12     16

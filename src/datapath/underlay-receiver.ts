@@ -88,6 +88,7 @@ export class UnderlayReceiver {
       const type = words[(at + abi.CMSG_TYPE) >>> 2]
       const data = at + abi.CMSG_DATA
       if (level === abi.IPPROTO_IP && type === abi.IP_TOS) this.tos = bytes[data]!
+      else if (level === abi.IPPROTO_IPV6 && type === abi.IPV6_TCLASS) this.tos = bytes[data]!
       else if (level === abi.SOL_UDP && type === abi.UDP_GRO) this.groSize = words[data >>> 2]!
       else if (level === abi.SOL_SOCKET && type === abi.SO_RXQ_OVFL) {
         this.#noteOverflows(words[data >>> 2]!)

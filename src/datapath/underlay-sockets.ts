@@ -1,24 +1,44 @@
+import { release } from 'node:os'
 import { OverlayError } from '../errors.ts'
-import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
-import { store16, store32 } from '../packet/bytes.ts'
+import type { Ipv4 } from '../net/ipv4.ts'
+import { formatIp, type Ipv6 } from '../net/ipv6.ts'
 import { EADDRINUSE, EADDRNOTAVAIL, errnoName } from './errno.ts'
 import { errno, libc } from './libc.ts'
 import { SEND_PORTS } from './limits.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import { portOwner } from './port-owner.ts'
+import { writeSockaddr } from './sockaddr.ts'
 import * as abi from './socket-abi.ts'
+import {
+  isWanted,
+  joinsSoundly,
+  segmentsSoundly,
+  type UdpReceiveOffload,
+  type UdpSegmentation,
+} from './udp-offload.ts'
 
 /** Ours: what a burst may pile up in the kernel while the other direction has its turn. */
 const SOCKET_BUFFER = 8 * 1024 * 1024
 
+export interface UnderlayOptions {
+  /** Address of the underlay; peers are of its family. */
+  readonly ip: Ipv4 | Ipv6
+  /** The VXLAN port. */
+  readonly port: number
+  readonly workers: number
+  readonly segmentation: UdpSegmentation
+  readonly receiveOffload: UdpReceiveOffload
+}
+
 export interface UnderlaySockets {
+  readonly isIpv6: boolean
   /** On the VXLAN port. */
   readonly receive: number
   /** One for each lane of the outbox, on ports that the kernel chose. */
   readonly send: readonly number[]
-  /** The kernel can cut a send into datagrams (UDP_SEGMENT, Linux 4.18). */
+  /** The kernel cuts a send into datagrams (UDP_SEGMENT, Linux 4.18), and is to. */
   readonly gso: boolean
-  /** The kernel joins received datagrams (UDP_GRO, Linux 5.0). */
+  /** The kernel joins received datagrams (UDP_GRO, Linux 5.0), and is to. */
   readonly gro: boolean
 }
 
@@ -26,64 +46,22 @@ export interface UnderlaySockets {
  * Opens the sockets of `workers` workers on one address and port.
  * @throws OverlayError datapath, nothing is left open
  */
-export function openUnderlay(
-  ip: Ipv4,
-  port: number,
-  workers: number,
-  scratch: PacketMemory,
-): UnderlaySockets[] {
-  const opened: number[] = []
-  const open = (): number => {
-    const fd = libc.socket(abi.AF_INET, abi.SOCK_DGRAM | abi.SOCK_CLOEXEC | abi.SOCK_NONBLOCK, 0)
-    if (fd < 0) throw new OverlayError('datapath', `cannot open a socket: ${errnoName(errno())}`)
-    opened.push(fd)
-    return fd
-  }
-  const address = scratch.reserve(abi.SOCKADDR_IN_LENGTH)
-  const value = scratch.reserve(4)
-  const set = (fd: number, level: number, name: number, to: number): boolean => {
-    scratch.words[value >>> 2] = to
-    return libc.setsockopt(fd, level, name, scratch.base + value, 4) === 0
-  }
-  const bindTo = (fd: number, to: number): void => {
-    writeAddress(scratch, address, ip, to)
-    if (libc.bind(fd, scratch.base + address, abi.SOCKADDR_IN_LENGTH) === 0) return
-    throw bindError(errno(), ip, to)
-  }
-  const openReceive = (): { fd: number; gro: boolean } => {
-    const fd = open()
-    if (workers > 1) set(fd, abi.SOL_SOCKET, abi.SO_REUSEPORT, 1)
-    grow(set, fd, abi.SO_RCVBUFFORCE, abi.SO_RCVBUF)
-    set(fd, abi.SOL_SOCKET, abi.SO_RXQ_OVFL, 1)
-    set(fd, abi.IPPROTO_IP, abi.IP_RECVTOS, 1)
-    const gro = set(fd, abi.SOL_UDP, abi.UDP_GRO, 1)
-    bindTo(fd, port)
-    return { fd, gro }
-  }
-  const openSend = (): number => {
-    const fd = open()
-    grow(set, fd, abi.SO_SNDBUFFORCE, abi.SO_SNDBUF)
-    // A VTEP must not fragment (RFC 7348 section 4.3): outer DF, and EMSGSIZE when a path is smaller.
-    set(fd, abi.IPPROTO_IP, abi.IP_MTU_DISCOVER, abi.IP_PMTUDISC_DO)
-    bindTo(fd, 0)
-    return fd
-  }
-
+export function openUnderlay(options: UnderlayOptions, scratch: PacketMemory): UnderlaySockets[] {
+  const { ip, port, workers } = options
+  const opening = new Opening(ip, scratch)
+  const kernel = release()
+  const segments = isWanted(options.segmentation, segmentsSoundly(kernel))
+  const joins = isWanted(options.receiveOffload, joinsSoundly(kernel))
   try {
-    if (workers > 1) {
-      // Sockets that share a port (SO_REUSEPORT) would share it with a second daemon too.
-      const probe = open()
-      bindTo(probe, port)
-      libc.close(opened.pop()!)
-    }
+    if (workers > 1) opening.claim(port)
     return Array.from({ length: workers }, () => {
-      const receive = openReceive()
-      const send = Array.from({ length: SEND_PORTS }, openSend)
-      const gso = set(send[0]!, abi.SOL_UDP, abi.UDP_SEGMENT, 0)
-      return { receive: receive.fd, send, gso, gro: receive.gro }
+      const { fd: receive, gro } = opening.receive(port, workers > 1, joins)
+      const send = Array.from({ length: SEND_PORTS }, () => opening.send())
+      const gso = segments && opening.set(send[0]!, abi.SOL_UDP, abi.UDP_SEGMENT, 0)
+      return { isIpv6: opening.isIpv6, receive, send, gso, gro }
     })
   } catch (error) {
-    for (const fd of opened) libc.close(fd)
+    opening.close()
     throw error
   }
 }
@@ -92,25 +70,87 @@ export function closeUnderlay(sockets: readonly UnderlaySockets[]): void {
   for (const { receive, send } of sockets) for (const fd of [receive, ...send]) libc.close(fd)
 }
 
-type SetOption = (fd: number, level: number, name: number, to: number) => boolean
+/** Sockets of one address, remembered until it is certain that all are wanted. */
+class Opening {
+  readonly isIpv6: boolean
+  readonly #ip: Ipv4 | Ipv6
+  readonly #scratch: PacketMemory
+  readonly #address: number
+  readonly #value: number
+  readonly #opened: number[] = []
 
-/** Beyond net.core.rmem_max where allowed (CAP_NET_ADMIN), else up to it. */
-function grow(set: SetOption, fd: number, force: number, plain: number): void {
-  if (!set(fd, abi.SOL_SOCKET, force, SOCKET_BUFFER)) {
-    set(fd, abi.SOL_SOCKET, plain, SOCKET_BUFFER)
+  constructor(ip: Ipv4 | Ipv6, scratch: PacketMemory) {
+    this.isIpv6 = typeof ip === 'bigint'
+    this.#ip = ip
+    this.#scratch = scratch
+    this.#address = scratch.reserve(abi.SOCKADDR_IN6_LENGTH)
+    this.#value = scratch.reserve(4)
+  }
+
+  /** Sockets that share a port (SO_REUSEPORT) would share it with a second daemon too: one that does not is tried. */
+  claim(port: number): void {
+    const fd = this.#open()
+    this.#bind(fd, port)
+    this.#opened.pop()
+    libc.close(fd)
+  }
+
+  receive(port: number, isShared: boolean, joins: boolean): { fd: number; gro: boolean } {
+    const fd = this.#open()
+    if (isShared) this.set(fd, abi.SOL_SOCKET, abi.SO_REUSEPORT, 1)
+    this.#grow(fd, abi.SO_RCVBUFFORCE, abi.SO_RCVBUF)
+    this.set(fd, abi.SOL_SOCKET, abi.SO_RXQ_OVFL, 1)
+    if (this.isIpv6) this.set(fd, abi.IPPROTO_IPV6, abi.IPV6_RECVTCLASS, 1)
+    else this.set(fd, abi.IPPROTO_IP, abi.IP_RECVTOS, 1)
+    const gro = joins && this.set(fd, abi.SOL_UDP, abi.UDP_GRO, 1)
+    this.#bind(fd, port)
+    return { fd, gro }
+  }
+
+  send(): number {
+    const fd = this.#open()
+    this.#grow(fd, abi.SO_SNDBUFFORCE, abi.SO_SNDBUF)
+    // A VTEP must not fragment (RFC 7348 section 4.3): outer DF, and EMSGSIZE when a path is smaller.
+    if (this.isIpv6) this.set(fd, abi.IPPROTO_IPV6, abi.IPV6_MTU_DISCOVER, abi.IP_PMTUDISC_DO)
+    else this.set(fd, abi.IPPROTO_IP, abi.IP_MTU_DISCOVER, abi.IP_PMTUDISC_DO)
+    this.#bind(fd, 0)
+    return fd
+  }
+
+  set(fd: number, level: number, name: number, to: number): boolean {
+    this.#scratch.words[this.#value >>> 2] = to
+    return libc.setsockopt(fd, level, name, this.#scratch.base + this.#value, 4) === 0
+  }
+
+  close(): void {
+    for (const fd of this.#opened) libc.close(fd)
+  }
+
+  /** Checksums of IPv6 stay on, in both directions: zero ones are neither sent nor taken (RFC 8200 section 8.1). */
+  #open(): number {
+    const type = abi.SOCK_DGRAM | abi.SOCK_CLOEXEC | abi.SOCK_NONBLOCK
+    const fd = libc.socket(this.isIpv6 ? abi.AF_INET6 : abi.AF_INET, type, 0)
+    if (fd < 0) throw new OverlayError('datapath', `cannot open a socket: ${errnoName(errno())}`)
+    this.#opened.push(fd)
+    if (this.isIpv6) this.set(fd, abi.IPPROTO_IPV6, abi.IPV6_V6ONLY, 1)
+    return fd
+  }
+
+  #bind(fd: number, port: number): void {
+    const length = writeSockaddr(this.#scratch, this.#address, this.#ip, port)
+    if (libc.bind(fd, this.#scratch.base + this.#address, length) === 0) return
+    throw bindError(errno(), this.#ip, port)
+  }
+
+  /** Beyond net.core.rmem_max where allowed (CAP_NET_ADMIN), else up to it. */
+  #grow(fd: number, force: number, plain: number): void {
+    if (this.set(fd, abi.SOL_SOCKET, force, SOCKET_BUFFER)) return
+    this.set(fd, abi.SOL_SOCKET, plain, SOCKET_BUFFER)
   }
 }
 
-/** struct sockaddr_in: family in host order, port and address in network order. */
-export function writeAddress(memory: PacketMemory, at: number, ip: Ipv4, port: number): void {
-  memory.bytes[at] = abi.AF_INET
-  memory.bytes[at + 1] = 0
-  store16(memory.bytes, at + abi.SOCKADDR_PORT, port)
-  store32(memory.bytes, at + abi.SOCKADDR_IP, ip)
-}
-
-function bindError(failure: number, ip: Ipv4, port: number): OverlayError {
-  const where = `UDP port ${port} of ${formatIpv4(ip)}`
+function bindError(failure: number, ip: Ipv4 | Ipv6, port: number): OverlayError {
+  const where = `UDP port ${port} of ${formatIp(ip)}`
   if (failure === EADDRINUSE) {
     const owner = portOwner(ip, port) ?? 'another program'
     return new OverlayError(
@@ -119,7 +159,7 @@ function bindError(failure: number, ip: Ipv4, port: number): OverlayError {
     )
   }
   if (failure === EADDRNOTAVAIL) {
-    return new OverlayError('datapath', `${formatIpv4(ip)} is not an address of this machine`)
+    return new OverlayError('datapath', `${formatIp(ip)} is not an address of this machine`)
   }
   return new OverlayError('datapath', `cannot bind ${where}: ${errnoName(failure)}`)
 }

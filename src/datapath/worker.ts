@@ -30,8 +30,12 @@ const memory = new PacketMemory(MEMORY, addressOf)
 const counters = new Counters(start.counters)
 const tun = new TunPort(memory, start.tun, counters, start.coalesce)
 const firstMap = new SubnetMap(start.firstMap)
-const paths = new PathMtu(firstMap, pathMtuProbe(memory, start.port), () => performance.now())
-const sender = new UnderlaySender(memory, start.sockets, start.port, counters, paths, firstMap)
+const now = (): number => performance.now()
+const paths = new PathMtu(firstMap, pathMtuProbe(memory, start.port), now)
+const sender = new UnderlaySender(
+  { memory, sockets: start.sockets, port: start.port, counters, paths, now },
+  firstMap,
+)
 const receiver = new UnderlayReceiver(memory, start.sockets.receive, counters, firstMap)
 const forwarder = new Forwarder(
   {

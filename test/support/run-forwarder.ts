@@ -3,6 +3,7 @@ import { type DatapathOptions, startDatapath } from '../../src/datapath/datapath
 import type { ForwardingTables } from '../../src/datapath/tables.ts'
 import { messageOf } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
+import { fromJson } from './bigint-json.ts'
 
 /**
  * A forwarder alone in a process, to be started inside a network namespace. The argument and each line
@@ -20,7 +21,7 @@ export interface ForwarderSetup extends Omit<DatapathOptions, 'log'> {
 export type ForwarderOrder = 'counters' | 'stop' | { readonly tables: ForwardingTables }
 
 async function main(): Promise<void> {
-  const setup = JSON.parse(process.argv[2] ?? '{}') as ForwarderSetup
+  const setup = fromJson(process.argv[2] ?? '{}') as ForwarderSetup
   const datapath = await startDatapath({ ...setup, log: createLog('warn') })
   datapath.failed.catch((error: unknown) => {
     console.error(messageOf(error))
@@ -30,7 +31,7 @@ async function main(): Promise<void> {
   console.log(JSON.stringify('ready'))
 
   for await (const line of createInterface({ input: process.stdin })) {
-    const order = JSON.parse(line) as ForwarderOrder
+    const order = fromJson(line) as ForwarderOrder
     if (order === 'stop') break
     if (order === 'counters') console.log(JSON.stringify(datapath.counters()))
     else {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { errno, addressOf, libc } from '../../src/datapath/libc.ts'
 import { PacketMemory } from '../../src/datapath/packet-memory.ts'
 import * as abi from '../../src/datapath/socket-abi.ts'
-import { writeAddress } from '../../src/datapath/underlay-sockets.ts'
+import { writeSockaddr } from '../../src/datapath/sockaddr.ts'
 
 /**
  * A program: sends IP packets just as they are given, in hexadecimal and one a line on standard input.
@@ -30,7 +30,7 @@ for (const line of readFileSync(0, 'utf8').split('\n').filter(Boolean)) {
   const packet = Buffer.from(line, 'hex')
   memory.bytes.set(packet, room)
   memory.words[(iovec >>> 2) + 2] = packet.length
-  writeAddress(memory, name, packet.readUInt32BE(16), 0)
+  writeSockaddr(memory, name, packet.readUInt32BE(16), 0)
   const sent = libc.sendmsg(fd, memory.base + message, 0)
   assert.equal(sent, packet.length, `errno ${errno()}`)
 }

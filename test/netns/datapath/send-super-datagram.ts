@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { addressOf, libc } from '../../../src/datapath/libc.ts'
 import { PacketMemory } from '../../../src/datapath/packet-memory.ts'
 import * as abi from '../../../src/datapath/socket-abi.ts'
-import { writeAddress } from '../../../src/datapath/underlay-sockets.ts'
+import { writeSockaddr } from '../../../src/datapath/sockaddr.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
 
 /** A program: `ADDRESS PORT`. Hands the kernel 9,500 bytes to send as datagrams of 1,000 (UDP_SEGMENT). */
@@ -14,7 +14,7 @@ memory.words[size >>> 2] = 1000
 assert.equal(libc.setsockopt(fd, abi.SOL_UDP, abi.UDP_SEGMENT, memory.base + size, 4), 0)
 
 const name = memory.reserve(abi.SOCKADDR_IN_LENGTH)
-writeAddress(memory, name, parseIpv4(address), Number(port))
+writeSockaddr(memory, name, parseIpv4(address), Number(port))
 const iovec = memory.reserve(16)
 memory.storeAddress(iovec, memory.reserve(9500))
 memory.words[(iovec >>> 2) + 2] = 9500

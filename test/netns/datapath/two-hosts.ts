@@ -5,6 +5,7 @@ import type { CounterName } from '../../../src/datapath/counters.ts'
 import type { ForwardingTables } from '../../../src/datapath/tables.ts'
 import { formatCidr } from '../../../src/net/cidr.ts'
 import { formatIpv4 } from '../../../src/net/ipv4.ts'
+import { toJson } from '../../support/bigint-json.ts'
 import { HOST_A, HOST_B, MAC_A, MAC_B, tablesOf } from '../../support/naive-ports.ts'
 import { Netns } from '../../support/netns.ts'
 import type { ForwarderOrder, ForwarderSetup } from '../../support/run-forwarder.ts'
@@ -36,7 +37,7 @@ export class ForwarderProcess implements AsyncDisposable {
 
   /** @throws Error with what the process printed when it does not start */
   static async start(host: Netns, setup: ForwarderSetup): Promise<ForwarderProcess> {
-    const child = programIn(host, process.execPath, PROGRAM, JSON.stringify(setup))
+    const child = programIn(host, process.execPath, PROGRAM, toJson(setup))
     const forwarder = new ForwarderProcess(child)
     await forwarder.#answer()
     return forwarder
@@ -74,7 +75,7 @@ export class ForwarderProcess implements AsyncDisposable {
   }
 
   async #ask(order: ForwarderOrder): Promise<unknown> {
-    this.#child.stdin!.write(`${JSON.stringify(order)}\n`)
+    this.#child.stdin!.write(`${toJson(order)}\n`)
     return this.#answer()
   }
 

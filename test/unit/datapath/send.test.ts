@@ -2,8 +2,22 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { COUNTER_NAMES, COUNTER, Counters, totalOf } from '../../../src/datapath/counters.ts'
 import { passesUdpSuperPackets } from '../../../src/datapath/datapath.ts'
-import { naivePacket, PLAIN, UDP, withVnet } from '../../support/naive-packets.ts'
-import { HOST_B, MemoryForwarder, tablesOf } from '../../support/naive-ports.ts'
+import {
+  type NaivePacket,
+  naivePacket,
+  PLAIN,
+  PLAIN6,
+  superPacket,
+  UDP,
+  withVnet,
+} from '../../support/naive-packets.ts'
+import {
+  dualTablesOf,
+  HOST_B,
+  MemoryForwarder,
+  naiveFrame,
+  tablesOf,
+} from '../../support/naive-ports.ts'
 
 function datagram(size: number, change: object = {}): Uint8Array {
   const packet = { ...PLAIN, protocol: UDP, payload: new Uint8Array(size), ...change }
@@ -77,5 +91,32 @@ test('UDP super-packets are written only where the kernel carries them on', () =
   }
   for (const [kernel, answer] of Object.entries(expected)) {
     assert.equal(passesUdpSuperPackets(kernel), answer, kernel)
+  }
+})
+
+/** A datagram whose sum comes out so that its checksum would be zero. */
+function zeroSum(base: NaivePacket): NaivePacket {
+  const packet = { ...base, protocol: UDP, payload: new Uint8Array(100) }
+  const bytes = naivePacket(packet)
+  packet.payload.set(bytes.slice(bytes.length - 102, bytes.length - 100))
+  return packet
+}
+
+test('a UDP checksum that comes out as zero is sent as ffff', () => {
+  for (const base of [PLAIN, PLAIN6]) {
+    const packet = zeroSum(base)
+    const expected = Buffer.from(naiveFrame(naivePacket(packet)))
+    const header = expected.length - 22 - 108
+    assert.equal(expected.readUInt16BE(22 + header + 6), 0xffff)
+
+    const host = new MemoryForwarder(dualTablesOf('a'))
+    const partial = naivePacket(packet, 'partial')
+    host.fromContainers(withVnet({ flags: 1, csumStart: header, csumOffset: 6 }, partial))
+    host.fromContainers(superPacket(packet, 1000))
+    host.flush()
+    assert.deepEqual(
+      host.frames().map((bytes) => Buffer.from(bytes)),
+      [expected, expected],
+    )
   }
 })

@@ -132,7 +132,7 @@ export class Sites implements AsyncDisposable {
     for (const site of this.sites) await this.addressUnderlay(site)
   }
 
-  /** One veth each to a bridge in a namespace of its own, whose ports are named after the hosts. */
+  /** One veth each to a bridge in a namespace of its own, whose ports are `port-` and the host. */
   async wireSwitch(): Promise<Netns> {
     const middle = this.#stack.use(await Netns.create('switch'))
     await middle.run('sysctl', '-qw', ...QUIET)
@@ -140,8 +140,8 @@ export class Sites implements AsyncDisposable {
     await batch(middle, ['link set br0 up'])
     for (const site of this.sites) {
       await batch(middle, [
-        `link add ${site.name} type veth peer name u0 netns ${site.host.name}`,
-        `link set ${site.name} master br0 up`,
+        `link add port-${site.name} type veth peer name u0 netns ${site.host.name}`,
+        `link set port-${site.name} master br0 up`,
       ])
       await this.addressUnderlay(site)
     }

@@ -27,6 +27,8 @@ export interface DatapathOptions {
   readonly udpSegmentation?: UdpSegmentation
   /** Default auto. */
   readonly udpReceiveOffload?: UdpReceiveOffload
+  /** Longest busy-polling of a worker between two packets, in microseconds; 0 for none. */
+  readonly busyPollUs?: number
   readonly log: Log
 }
 
@@ -45,6 +47,9 @@ const EMPTY: ForwardingTables = { vtepMac: '00:00:00:00:00:00', local: [], remot
 const EFD_NONBLOCK = 0o4000
 const EFD_CLOEXEC = 0o2000000
 const SCRATCH = 65_536
+
+/** Longer than the answer takes that a peer on the same network gives at once. */
+const BUSY_POLL_US = 100
 
 /**
  * Opens the TUN and the sockets and starts the workers. Nothing is forwarded before program().
@@ -78,10 +83,15 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   failed.promise.catch(() => {}) // it is the caller's to wait for, or not
   const threads: Thread[] = []
   for (const [index, queue] of queues.entries()) {
-    const thread = startThread(queue, sockets[index]!, port, (cause) =>
-      failed.reject(
-        new OverlayError('datapath', `the forwarder ended: ${messageOf(cause)}`, { cause }),
-      ),
+    const thread = startThread(
+      queue,
+      sockets[index]!,
+      port,
+      options.busyPollUs ?? BUSY_POLL_US,
+      (cause) =>
+        failed.reject(
+          new OverlayError('datapath', `the forwarder ended: ${messageOf(cause)}`, { cause }),
+        ),
     )
     undo.defer(() => thread.end())
     threads.push(thread)
@@ -125,6 +135,7 @@ function startThread(
   queue: TunQueue,
   sockets: UnderlaySockets,
   port: number,
+  busyPollUs: number,
   onDeath: (cause: unknown) => void,
 ): Thread {
   const eventfd = libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
@@ -140,6 +151,7 @@ function startThread(
     sockets,
     port,
     coalesce: { tcp: true, udp: queue.udpGso && passesUdpSuperPackets(release()) },
+    busyPollUs,
     eventfd,
     stop: stop.buffer,
     counters: counters.buffer,

@@ -35,6 +35,8 @@ export const libc = {
   ),
   recvmsg: bind<[fd: number, message: number, flags: number]>('int recvmsg(int, size_t, int)'),
   poll: bind<[pollfds: number, count: number, milliseconds: number]>('int poll(size_t, int, int)'),
+  clock_gettime: bind<[clock: number, timespec: number]>('int clock_gettime(int, size_t)'),
+  sched_yield: bind<[]>('int sched_yield()'),
   eventfd: bind<[initial: number, flags: number]>('int eventfd(int, int)'),
   if_nametoindex: bind<[name: string]>('uint32_t if_nametoindex(const char *)'),
 }

@@ -1,5 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { simdSum } from '../packet/checksum-simd.ts'
+import { BusyPoll } from './busy-poll.ts'
+import { Clock } from './clock.ts'
 import { COUNTER, Counters } from './counters.ts'
 import { EAGAIN, EINTR, errnoName } from './errno.ts'
 import { Forwarder, HEADROOM } from './forwarder.ts'
@@ -17,10 +19,14 @@ import { READY, type WorkerStart } from './worker-messages.ts'
 
 /**
  * One thread of the forwarder: waits in poll(2) for the TUN, the VXLAN port or word from the main
- * thread, gives each direction a turn, and waits again. It never returns to Node's event loop.
+ * thread, gives each direction a turn, and waits again. Between two small packets that follow each other
+ * closely it looks instead of sleeping (busy-poll.ts). It never returns to Node's event loop.
  */
 const MEMORY = 2 * 1024 * 1024
 const MAX_RECEIVE = 65_536
+
+/** Bytes in one turn from which on it is throughput that counts. */
+const BULK = 16 * 1024
 
 /** A worker inside poll(2) cannot be terminated; this bounds how long a dying process waits for it. */
 const POLL_MS = 1000
@@ -57,8 +63,12 @@ const fromSocket = memory.reserve(TURN_BYTES + MAX_RECEIVE + OFFSET) + OFFSET
 const eventCount = memory.reserve(8)
 const aligned = (length: number): number => (length + 15) & ~15
 
+const TUN = 0
+const SOCKET = 1
+const ORDERS = 2
 const watched = [start.tun, start.sockets.receive, start.eventfd]
 const pollfds = memory.reserve(watched.length * abi.POLLFD_LENGTH)
+const pollfdsAddress = memory.base + pollfds
 watched.forEach((fd, index) => {
   memory.words[(pollfds >>> 2) + index * 2] = fd
   memory.words[(pollfds >>> 2) + index * 2 + 1] = abi.POLLIN
@@ -66,14 +76,42 @@ watched.forEach((fd, index) => {
 /** Whether anything happened to the descriptor: readable, or broken, which reading will tell. */
 const isReady = (index: number): boolean =>
   memory.words[(pollfds >>> 2) + index * 2 + 1]! >>> 16 !== 0
+const isAnyReady = (milliseconds: number): boolean =>
+  libc.poll(pollfdsAddress, watched.length, milliseconds) > 0
 
 const stop = new Int32Array(start.stop)
+const clock = new Clock(memory)
+const busyPoll = new BusyPoll(start.busyPollUs)
+/** Packets of the last turn of each direction. */
+let lastFromContainers = 0
+let lastFromUnderlay = 0
+
 parentPort?.postMessage(READY, [])
 while (Atomics.load(stop, 0) === 0) {
-  if (libc.poll(memory.base + pollfds, watched.length, POLL_MS) <= 0) continue
-  if (isReady(2)) takeOrders()
-  if (isReady(0)) turnFromContainers()
-  if (isReady(1)) turnFromUnderlay()
+  const idleSince = clock.now()
+  if (!looksAndFinds(idleSince) && !isAnyReady(POLL_MS)) continue
+  busyPoll.idled(clock.since(idleSince))
+  if (isReady(ORDERS)) takeOrders()
+  if (isReady(TUN)) lastFromContainers = turnFromContainers()
+  if (isReady(SOCKET)) lastFromUnderlay = turnFromUnderlay()
+}
+
+/**
+ * Instead of sleeping, looks again and again for as long as it is likely to pay, and lends the core to
+ * whoever needs it in between.
+ */
+function looksAndFinds(idleSince: number): boolean {
+  const { window } = busyPoll
+  if (window === 0) return false
+  let now = idleSince
+  do {
+    if (isAnyReady(0)) return true
+    libc.sched_yield()
+    const before = now
+    now = clock.now()
+    busyPoll.yielded((now - before) | 0)
+  } while (((now - idleSince) | 0) < window)
+  return false
 }
 
 function takeOrders(): void {
@@ -90,9 +128,15 @@ function takeOrders(): void {
   for (const part of [forwarder, sender, receiver]) part.use(map)
 }
 
-function turnFromContainers(): void {
+/**
+ * One packet alone in the last turn is mostly one packet alone in this: it goes out before a second read
+ * finds nothing.
+ * @returns the number of packets
+ */
+function turnFromContainers(): number {
   let used = 0
-  for (let packets = 0; packets < TURN_PACKETS && used < TURN_BYTES; packets++) {
+  let packets = 0
+  for (; packets < TURN_PACKETS && used < TURN_BYTES; packets++) {
     const at = fromTun + used + HEADROOM
     const length = tun.read(at, MAX_TUN_READ)
     if (length < 0) {
@@ -101,13 +145,18 @@ function turnFromContainers(): void {
     }
     forwarder.fromContainers(at, length)
     used += aligned(HEADROOM + length)
+    if (packets === 0 && lastFromContainers === 1) forwarder.flushToUnderlay()
   }
   forwarder.flushToUnderlay()
+  if (used > BULK) busyPoll.bulk()
+  return packets
 }
 
-function turnFromUnderlay(): void {
+/** @returns the number of datagrams */
+function turnFromUnderlay(): number {
   let used = 0
-  for (let packets = 0; packets < TURN_PACKETS && used < TURN_BYTES; packets++) {
+  let packets = 0
+  for (; packets < TURN_PACKETS && used < TURN_BYTES; packets++) {
     const at = fromSocket + used
     const length = receiver.receive(at, MAX_RECEIVE)
     if (length < 0) {
@@ -121,8 +170,11 @@ function turnFromUnderlay(): void {
     }
     forwarder.fromUnderlay(at, length, receiver.groSize, receiver.peer, receiver.tos)
     used += aligned(length)
+    if (packets === 0 && lastFromUnderlay === 1) forwarder.flushToContainers()
   }
   forwarder.flushToContainers()
+  if (used > BULK) busyPoll.bulk()
+  return packets
 }
 
 function giveUpUnlessTransient(failure: number, doing: string): void {

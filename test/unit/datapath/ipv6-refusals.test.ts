@@ -105,7 +105,7 @@ describe('a frame of IPv6 from the underlay', () => {
     ],
     ['cut within its header', 'rx_drop_malformed', naiveFrame(between(A, B).slice(0, 39))],
     ['cut by its last byte', 'rx_drop_malformed', naiveFrame(between(A, B).slice(0, -1))],
-    ['with a wrong checksum', 'rx_drop_checksum', naiveFrame(between(A, B).with(-1, 0xff))],
+    ['with a wrong checksum', 'rx_drop_checksum', naiveFrame(between(A, B).with(159, 0xff))],
   ] satisfies [string, CounterName, Uint8Array][]) {
     test(`${what} is dropped as ${name}`, () => {
       const host = received(frame)

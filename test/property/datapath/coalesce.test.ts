@@ -2,17 +2,20 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
+  headerLength,
+  isIpv6,
   isSound,
   joined,
   naivePacket,
   type NaivePacket,
   PLAIN,
+  PLAIN6,
   superPacket,
   TCP,
   UDP,
   writtenPackets,
 } from '../../support/naive-packets.ts'
-import { HOST_A, MemoryForwarder, naiveFrame, tablesOf } from '../../support/naive-ports.ts'
+import { dualTablesOf, HOST_A, MemoryForwarder, naiveFrame } from '../../support/naive-ports.ts'
 
 const NOP_TIMESTAMPS = (value: number): Uint8Array =>
   Uint8Array.from([1, 1, 8, 10, 0, 0, 0, value, 0, 0, 0, 0])
@@ -27,7 +30,14 @@ const change = fc.oneof(
   { weight: 1, arbitrary: fc.record({ fragment: fc.constantFrom(0, 0x4000) }) },
   { weight: 1, arbitrary: fc.record({ tcpOptions: fc.nat(3).map(NOP_TIMESTAMPS) }) },
   { weight: 2, arbitrary: fc.record({ flags: fc.nat(255) }) },
-  { weight: 1, arbitrary: fc.record({ ipOptions: fc.constant(Uint8Array.from([1, 1, 1, 0])) }) },
+  { weight: 1, arbitrary: fc.record({ flowLabel: fc.constantFrom(1, 2) }) },
+  {
+    weight: 1,
+    arbitrary: fc.constant({
+      ipOptions: Uint8Array.from([1, 1, 1, 0]),
+      extensions: [{ type: 60, rest: Uint8Array.from([0, 1, 4, 0, 0, 0, 0]) }],
+    }),
+  },
 )
 
 interface Step {
@@ -40,31 +50,43 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  flow: fc.constantFrom(0, 0, 0, 1, 2),
+  flow: fc.constantFrom(0, 0, 0, 1, 2, 3, 3, 3, 4),
   size: fc.constantFrom(700, 700, 700, 700, 699, 701, 1, 0, 123),
   change,
   gap: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 5),
   corrupt: fc.oneof({ weight: 19, arbitrary: fc.constant(null) }, fc.nat(10_000)),
 })
 
-/** Packets of three flows: two TCP streams and one of UDP datagrams. */
+const FLOWS = [
+  { base: PLAIN, protocol: TCP, sequence: 4_294_960_000 },
+  { base: PLAIN, protocol: TCP, sequence: 77 },
+  { base: PLAIN, protocol: UDP, sequence: 0 },
+  { base: PLAIN6, protocol: TCP, sequence: 4_294_960_000 },
+  { base: PLAIN6, protocol: UDP, sequence: 0 },
+] as const
+
+/** What a datagram and what an IPv6 packet has not. */
+const NO_TCP = { acknowledgment: 0, flags: 0, window: 0, tcpOptions: new Uint8Array(0) }
+const NO_IPV4 = { id: 0, fragment: 0, ipOptions: new Uint8Array(0) }
+
 function streamOf(steps: readonly Step[]): NaivePacket[] {
-  const sequences = [4_294_960_000, 77, 0]
+  const sequences = FLOWS.map(({ sequence }) => sequence as number)
   return steps.map((step, index) => {
-    const isTcp = step.flow < 2
+    const { base, protocol } = FLOWS[step.flow]!
+    const isTcp = protocol === TCP
     const sequence = isTcp ? (sequences[step.flow]! + step.gap) % 2 ** 32 : 0
     sequences[step.flow] = (sequence + step.size) % 2 ** 32
-    const base: NaivePacket = {
-      ...PLAIN,
+    return {
+      ...base,
+      protocol,
       id: index,
       sourcePort: 1000 + step.flow,
       sequence,
       payload: Uint8Array.from({ length: step.size }, (_, at) => at * 7 + index),
       ...step.change,
+      ...(isTcp ? {} : NO_TCP),
+      ...(isIpv6(base) ? NO_IPV4 : {}),
     }
-    if (isTcp) return { ...base, protocol: TCP }
-    const noTcp = { acknowledgment: 0, flags: 0, window: 0, tcpOptions: new Uint8Array(0) }
-    return { ...base, ...noTcp, protocol: UDP }
   })
 }
 
@@ -85,11 +107,11 @@ test('what is written to the TUN stands for exactly the packets that came, each 
       fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }),
       fc.nat(1),
       (steps, odd) => {
-        const host = new MemoryForwarder(tablesOf('b'))
+        const host = new MemoryForwarder(dualTablesOf('b'))
         const arriving = streamOf(steps).map((packet, index) => {
           const bytes = naivePacket(packet)
           const { corrupt } = steps[index]!
-          const header = 20 + packet.ipOptions.length
+          const header = headerLength(packet)
           // One bit of the transport header or payload; ports and lengths stay what they are.
           if (corrupt !== null && bytes.length > header + 8) {
             const at = header + 8 + (corrupt % (bytes.length - header - 8))
@@ -124,7 +146,7 @@ test('an undisturbed stream arrives as super-packets', () => {
     gap: 0,
     corrupt: null,
   }))
-  const host = new MemoryForwarder(tablesOf('b'))
+  const host = new MemoryForwarder(dualTablesOf('b'))
   const frames = streamOf(steps).map((packet) => naiveFrame(naivePacket(packet)))
   host.fromUnderlay(joined(...frames), { source: HOST_A, groSize: frames[0]!.length })
   host.flush()
@@ -136,16 +158,20 @@ test('what one host splits the other puts together again', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 64_000 }),
-      fc.integer({ min: 500, max: 1398 }),
+      fc.integer({ min: 500, max: 1378 }),
       fc.boolean(),
-      (length, gsoSize, isTcp) => {
+      fc.constantFrom(PLAIN, PLAIN6),
+      (length, gsoSize, isTcp, base) => {
         const whole: NaivePacket = {
-          ...PLAIN,
+          ...base,
           protocol: isTcp ? TCP : UDP,
           flags: isTcp ? 0x18 : 0,
           payload: Uint8Array.from({ length: isTcp ? length : length % 30_000 || 1 }, (_, i) => i),
         }
-        const [a, b] = [new MemoryForwarder(tablesOf('a')), new MemoryForwarder(tablesOf('b'))]
+        const [a, b] = [
+          new MemoryForwarder(dualTablesOf('a')),
+          new MemoryForwarder(dualTablesOf('b')),
+        ]
         const size = Math.min(gsoSize, whole.payload.length)
         a.fromContainers(superPacket(whole, size))
         a.flush()

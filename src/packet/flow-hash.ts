@@ -7,6 +7,7 @@ import { KIND_FRAGMENT, KIND_TCP, KIND_UDP } from './classify.ts'
  * port (RFC 7348 section 5: "a hash of fields from the inner packet"). Addresses only for fragments, of
  * which only the first has ports: all of a datagram must take one path. IPv6's flow label stands for
  * nothing that ports do not tell, and its sender may change it (RFC 6437 section 3).
+ * @returns 31 bits: a larger number would be an object on the heap wherever it is handed on
  */
 export function flowHash(bytes: Uint8Array, packet: InnerPacket): number {
   const ported = packet.kind === KIND_TCP || packet.kind === KIND_UDP
@@ -19,7 +20,7 @@ export function flowHash(bytes: Uint8Array, packet: InnerPacket): number {
   hash = Math.imul(hash ^ (hash >>> 15) ^ destination, 0xc2b2ae35)
   hash = Math.imul(hash ^ (hash >>> 13) ^ ports, 0x27d4eb2f)
   hash ^= protocol + (hash >>> 16)
-  return hash >>> 0
+  return hash >>> 1
 }
 
 /** An IPv6 address as 32 bits. */

@@ -40,7 +40,13 @@ try {
     store: etcd.store,
     keys: createKeyspace(config.etcd.prefix),
     startDatapath: (underlay) =>
-      startDatapath({ ...underlay, tunName: TUN_NAME, workers: config.workers, log }),
+      startDatapath({
+        ...underlay,
+        tunName: TUN_NAME,
+        workers: config.workers,
+        dscp: config.dscp,
+        log,
+      }),
     onFatal: (error) => fatal(error),
     log,
   })

@@ -10,6 +10,7 @@ import { errnoName } from './errno.ts'
 import { addressOf, errno, libc } from './libc.ts'
 import { PacketMemory } from './packet-memory.ts'
 import type { ForwardingTables } from './tables.ts'
+import { PATH_MTU_MEMORY_MS } from './path-mtu.ts'
 import { attachTun, type TunQueue } from './tun.ts'
 import type { UdpReceiveOffload, UdpSegmentation } from './udp-offload.ts'
 import { closeUnderlay, openUnderlay, type UnderlaySockets } from './underlay-sockets.ts'
@@ -29,6 +30,10 @@ export interface DatapathOptions {
   readonly udpReceiveOffload?: UdpReceiveOffload
   /** Longest busy-polling of a worker between two packets, in microseconds; 0 for none. */
   readonly busyPollUs?: number
+  /** DSCP of the outer header, 0 to 63, or that of the packet inside. Default 0. */
+  readonly dscp?: number | 'inherit'
+  /** How long a path that turned out narrow is held to be so. Default ten minutes, as in the kernel. */
+  readonly pathMtuMemoryMs?: number
   readonly log: Log
 }
 
@@ -87,7 +92,11 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
       queue,
       sockets[index]!,
       port,
-      options.busyPollUs ?? BUSY_POLL_US,
+      {
+        busyPollUs: options.busyPollUs ?? BUSY_POLL_US,
+        dscp: options.dscp ?? 0,
+        pathMtuMemoryMs: options.pathMtuMemoryMs ?? PATH_MTU_MEMORY_MS,
+      },
       (cause) =>
         failed.reject(
           new OverlayError('datapath', `the forwarder ended: ${messageOf(cause)}`, { cause }),
@@ -135,7 +144,7 @@ function startThread(
   queue: TunQueue,
   sockets: UnderlaySockets,
   port: number,
-  busyPollUs: number,
+  choices: Pick<WorkerStart, 'busyPollUs' | 'dscp' | 'pathMtuMemoryMs'>,
   onDeath: (cause: unknown) => void,
 ): Thread {
   const eventfd = libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
@@ -151,7 +160,7 @@ function startThread(
     sockets,
     port,
     coalesce: { tcp: true, udp: queue.udpGso && passesUdpSuperPackets(release()) },
-    busyPollUs,
+    ...choices,
     eventfd,
     stop: stop.buffer,
     counters: counters.buffer,

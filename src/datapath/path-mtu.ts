@@ -11,7 +11,7 @@ const LEAST = 552
 const LEAST6 = 1280
 
 /** As long as the kernel remembers (net.ipv4.route.mtu_expires, RFC 1191 section 6.3). */
-const MEMORY_MS = 10 * 60_000
+export const PATH_MTU_MEMORY_MS = 10 * 60_000
 
 /** A peer is not asked about again sooner, should an answer not help. */
 const PAUSE_MS = 100
@@ -29,6 +29,7 @@ export type AskPathMtu = (address: Ipv4 | Ipv6) => number
 export class PathMtu {
   readonly #ask: AskPathMtu
   readonly #now: () => number
+  readonly #memoryMs: number
   readonly #learned = new Map<Ipv4 | Ipv6, { limit: number; until: number }>()
   readonly #asked = new Map<Ipv4 | Ipv6, number>()
   #map: SubnetMap
@@ -37,7 +38,8 @@ export class PathMtu {
   #nextExpiry = Infinity
 
   /** @param now milliseconds of a clock that never goes back */
-  constructor(map: SubnetMap, ask: AskPathMtu, now: () => number) {
+  constructor(map: SubnetMap, ask: AskPathMtu, now: () => number, memoryMs = PATH_MTU_MEMORY_MS) {
+    this.#memoryMs = memoryMs
     this.#map = map
     this.#ask = ask
     this.#now = now
@@ -72,7 +74,7 @@ export class PathMtu {
     if (mtu === 0) return
     const isIpv6 = this.#map.isIpv6(peer)
     const limit = Math.max(mtu, isIpv6 ? LEAST6 : LEAST) - (isIpv6 ? IPV6_OVERHEAD : IPV4_OVERHEAD)
-    this.#learned.set(address, { limit: Math.min(limit, UNLIMITED), until: now + MEMORY_MS })
+    this.#learned.set(address, { limit: Math.min(limit, UNLIMITED), until: now + this.#memoryMs })
     this.#limits = this.#limitsByNumber()
   }
 

@@ -10,6 +10,8 @@ export interface WorkerStart {
   readonly coalesce: CoalesceOptions
   /** Longest busy-polling between two packets, in microseconds; 0 for none. */
   readonly busyPollUs: number
+  readonly dscp: number | 'inherit'
+  readonly pathMtuMemoryMs: number
   /** Wakes the worker out of poll(2). */
   readonly eventfd: number
   /** One word: not 0 when the worker is to end. */

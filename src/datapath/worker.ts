@@ -37,7 +37,7 @@ const counters = new Counters(start.counters)
 const tun = new TunPort(memory, start.tun, counters, start.coalesce)
 const firstMap = new SubnetMap(start.firstMap)
 const now = (): number => performance.now()
-const paths = new PathMtu(firstMap, pathMtuProbe(memory, start.port), now)
+const paths = new PathMtu(firstMap, pathMtuProbe(memory, start.port), now, start.pathMtuMemoryMs)
 const sender = new UnderlaySender(
   { memory, sockets: start.sockets, port: start.port, counters, paths, now },
   firstMap,
@@ -52,6 +52,8 @@ const forwarder = new Forwarder(
     underlay: sender,
     paths,
     coalesce: start.coalesce,
+    dscp: start.dscp,
+    now,
   },
   firstMap,
 )

@@ -15,7 +15,7 @@ import { pinHosts } from './pinning.ts'
 import { withStage } from './stage.ts'
 import type { Subject } from './subjects/subject.ts'
 
-const FILL = 100
+const FILL = 1000
 
 const say = (line: string): void => console.error(`smoke: ${line}`)
 const only = process.argv.slice(2)

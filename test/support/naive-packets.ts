@@ -25,6 +25,8 @@ export interface NaivePacket {
   readonly destinationPort: number
   readonly sequence: number
   readonly acknowledgment: number
+  /** TCP's four bits after the header length; 0 if left out. */
+  readonly reserved?: number
   readonly flags: number
   readonly window: number
   readonly urgent: number
@@ -125,7 +127,7 @@ function transportBytes(packet: NaivePacket): Uint8Array {
     view.setUint16(2, packet.destinationPort)
     view.setUint32(4, packet.sequence)
     view.setUint32(8, packet.acknowledgment)
-    view.setUint8(12, ((20 + packet.tcpOptions.length) / 4) * 16)
+    view.setUint8(12, ((20 + packet.tcpOptions.length) / 4) * 16 + (packet.reserved ?? 0))
     view.setUint8(13, packet.flags)
     view.setUint16(14, packet.window)
     view.setUint16(18, packet.urgent)
@@ -215,6 +217,7 @@ type NaiveHeader = Omit<
   | 'destinationPort'
   | 'sequence'
   | 'acknowledgment'
+  | 'reserved'
   | 'flags'
   | 'window'
   | 'urgent'
@@ -277,6 +280,7 @@ export function parseNaive(bytes: Uint8Array): NaivePacket {
     destinationPort: view.getUint16(2),
     sequence: isTcp ? view.getUint32(4) : 0,
     acknowledgment: isTcp ? view.getUint32(8) : 0,
+    reserved: isTcp ? view.getUint8(12) & 15 : 0,
     flags: isTcp ? view.getUint8(13) : 0,
     window: isTcp ? view.getUint16(14) : 0,
     urgent: isTcp ? view.getUint16(18) : 0,

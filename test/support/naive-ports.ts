@@ -33,7 +33,7 @@ export class MemoryForwarder {
   readonly sent: Sent[] = []
   readonly written: Uint8Array[] = []
   readonly #counters = new Counters()
-  readonly #memory = new PacketMemory(4 * 1024 * 1024)
+  readonly #memory: PacketMemory
   readonly #arena: number
   readonly #paths: PathMtu
   #map: SubnetMap
@@ -48,8 +48,10 @@ export class MemoryForwarder {
       coalesce = { tcp: true, udp: true },
       dscp = 0,
       now = () => 0,
-    }: Partial<Pick<ForwarderParts, 'coalesce' | 'dscp' | 'now'>> = {},
+      memory = new PacketMemory(4 * 1024 * 1024),
+    }: Partial<Pick<ForwarderParts, 'coalesce' | 'dscp' | 'now' | 'memory'>> = {},
   ) {
+    this.#memory = memory
     this.#map = new SubnetMap(buildSubnetMap(tables))
     const underlay: UnderlayPort = {
       maxDatagram: MAX_DATAGRAM,
@@ -94,11 +96,15 @@ export class MemoryForwarder {
     from: { source: Ipv4 | Ipv6; tos?: number; groSize?: number; odd?: number },
   ): void {
     const at = this.#store(bytes, from.odd ?? 0)
-    const peer =
-      typeof from.source === 'bigint'
-        ? this.#map.peerOf6(ipv6Bytes(from.source), 0)
-        : this.#map.peerOf(from.source)
+    const peer = this.peerOf(from.source)
     this.forwarder.fromUnderlay(at, bytes.length, from.groSize ?? 0, peer, from.tos ?? 0)
+  }
+
+  /** The number of the peer with that outer address. */
+  peerOf(address: Ipv4 | Ipv6): number {
+    return typeof address === 'bigint'
+      ? this.#map.peerOf6(ipv6Bytes(address), 0)
+      : this.#map.peerOf(address)
   }
 
   flush(): void {

@@ -21,11 +21,12 @@ type Words = readonly [number, number, number, number]
 
 /** Lays the tables out for SubnetMap; subnet-map-layout.ts draws it. */
 export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
-  const addresses = [...new Set(tables.remote.map((remote) => remote.publicIp))]
-  const peerOf = new Map(addresses.map((address, index) => [address, index + 1]))
+  const addressOf = new Map(tables.remote.map(({ publicIp }) => [keyOf(publicIp), publicIp]))
+  const addresses = [...addressOf.values()]
+  const peerOf = new Map([...addressOf.keys()].map((key, index) => [key, index + 1]))
   // Of equal subnets the local one wins, being written later.
   const entries: Entry[] = [
-    ...tables.remote.map((remote) => ({ ...remote, peer: peerOf.get(remote.publicIp)! })),
+    ...tables.remote.map((remote) => ({ ...remote, peer: peerOf.get(keyOf(remote.publicIp))! })),
     ...tables.local.map((local) => ({ ...local, peer: 0, vtepMac: tables.vtepMac, mtu: 0 })),
   ]
   const ipv4 = entries.filter(isIpv4).sort(byLengthThenBase)
@@ -66,7 +67,7 @@ export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
   for (const [index, length] of lengths.entries()) {
     const ofLength = new Map(
       ipv6.flatMap(({ subnet }, index) =>
-        subnet.length === length ? [[subnet.address, index] as const] : [],
+        subnet.length === length ? [[keyOf(subnet.address), index] as const] : [],
       ),
     )
     const indices = [...ofLength.values()]
@@ -81,6 +82,14 @@ export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
     records[record + at.SEED] = table.seed
   }
   return block.shared()
+}
+
+/**
+ * For a Map. V8 hashes a bigint by its lowest 64 bits alone, which are zero in most prefixes: as keys,
+ * 65,536 of them would take half a minute.
+ */
+function keyOf(address: Ipv4 | Ipv6): number | string {
+  return typeof address === 'bigint' ? address.toString(36) : address
 }
 
 /** Parts of the block, one behind the other. */

@@ -1,6 +1,7 @@
 import { fastd } from './fastd.ts'
 import { kernelVxlan } from './kernel-vxlan.ts'
 import { n2n } from './n2n.ts'
+import { openvswitch } from './openvswitch.ts'
 import { overlayTs } from './overlay-ts.ts'
 import type { Candidate } from './subject.ts'
 import { swarm } from './swarm.ts'
@@ -9,4 +10,4 @@ import { wireguardGo } from './wireguard-go.ts'
 
 /** All that is compared, in the order of the tables: ours, the reference of the ratios, and the others. */
 export const CANDIDATES: readonly [ours: Candidate, reference: Candidate, ...others: Candidate[]] =
-  [overlayTs, kernelVxlan, swarm, wireguardGo, n2n, fastd, tinc]
+  [overlayTs, kernelVxlan, swarm, wireguardGo, openvswitch, n2n, fastd, tinc]

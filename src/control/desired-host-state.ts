@@ -20,8 +20,15 @@ const LAST_RESORT_METRIC = 4_278_198_272
 /** The very last metric: seen by Docker's IPAM, never preferred by the kernel. */
 const STEERING_METRIC = 4_294_967_294
 
-/** Room for a burst while a worker is busy: the TUN drops what does not fit. */
-const TUN_QUEUE_LENGTH = 5000
+/**
+ * Room for a burst while a worker is busy: the TUN drops what does not fit. Twice the kernel's 500, and
+ * no more, since under overload it is always full and every packet waits behind all of it: 1000 small
+ * packets are 5 ms of a worker's time.
+ */
+const TUN_QUEUE_LENGTH = 1000
+
+/** Shares the queue between flows and keeps it short, where the kernel lets packets wait there. */
+const TUN_QDISC = 'fq_codel'
 
 export interface HostStateInput {
   readonly hostId: string
@@ -47,6 +54,7 @@ export function desiredHostState(input: HostStateInput): HostState {
       name: TUN_NAME,
       mtu: overlayMtu,
       queueLength: TUN_QUEUE_LENGTH,
+      qdisc: TUN_QDISC,
       addresses: inOverlay.map((member) => `${ownAddress(member)}/32`),
     },
     bridges: members.map((member) => bridgeOf(member, input)),

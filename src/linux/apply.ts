@@ -4,6 +4,7 @@ import type { HostState } from './host-state.ts'
 import { batchError, ipBatch } from './ip.ts'
 import { observeHost } from './observe.ts'
 import { planHost, stepText, type Step } from './plan.ts'
+import { isLackingQdisc, setQdisc } from './qdisc.ts'
 import { run } from './run.ts'
 import { PROC_SYS, readSysctls, wantedSysctls, writeSysctl } from './sysctls.ts'
 
@@ -61,7 +62,8 @@ async function applyNow(
   }
   const applied: AppliedChange[] = []
   const problems: unknown[] = []
-  for (const group of neighbours(planHost(have, sysctls, want))) {
+  const plan = planHost(have, sysctls, want)
+  for (const group of neighbours(plan.filter((step) => !isLackingQdisc(step)))) {
     try {
       const done = await applyGroup(group, options)
       applied.push(...done.map((step) => ({ kind: step.kind, command: stepText(step) })))
@@ -104,7 +106,15 @@ async function applyGroup(group: readonly Step[], options: ApplyOptions): Promis
   for (const step of group) {
     if (step.kind === 'nft') await run('nft', ['-f', '-'], { ...limits, input: step.script })
   }
-  return group.filter((step) => step.kind !== 'sysctl' || setSysctl(step, options))
+  for (const step of group) {
+    if (step.kind === 'qdisc') {
+      const lack = await setQdisc(step, limits)
+      if (lack !== null) options.onSkipped?.(lack)
+    }
+  }
+  return group.filter(
+    (step) => !isLackingQdisc(step) && (step.kind !== 'sysctl' || setSysctl(step, options)),
+  )
 }
 
 function setSysctl(

@@ -36,6 +36,8 @@ export interface Tun {
   readonly mtu: number
   /** txqueuelen: the TUN has no back-pressure, this is all that absorbs a burst. */
   readonly queueLength: number
+  /** Queueing discipline at its root (tc(8)), where the kernel has it. */
+  readonly qdisc: string
   /** "10.32.5.0/32", one for each leased subnet. */
   readonly addresses: readonly string[]
 }

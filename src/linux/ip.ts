@@ -11,6 +11,7 @@ export const ipLink = z.object({
   master: z.string().optional(),
   address: z.string().optional(),
   txqlen: z.number().optional(),
+  qdisc: z.string().optional(),
   link_netnsid: z.number().optional(),
   linkinfo: z
     .object({

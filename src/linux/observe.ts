@@ -15,6 +15,8 @@ export interface ObservedLink {
   readonly mac: string
   readonly mtu: number
   readonly queueLength: number
+  /** Queueing discipline at the root: "mq", "fq_codel", "noqueue". */
+  readonly qdisc: string
   readonly up: boolean
   readonly master: string | null
   /** "10.32.5.1/24"; without link-local ones. */
@@ -73,6 +75,7 @@ function observedLink(link: IpLink): ObservedLink {
     mac: link.address ?? '',
     mtu: link.mtu,
     queueLength: link.txqlen ?? 0,
+    qdisc: link.qdisc ?? '',
     up: link.flags.includes('UP'),
     master: link.master ?? null,
     addresses: link.addr_info

@@ -23,6 +23,7 @@ import { satisfies, wantedSysctls } from './sysctls.ts'
 /** One change of the host. Neighbouring steps of a kind are applied by one program. */
 export type Step =
   | { readonly kind: 'ip'; readonly command: string }
+  | { readonly kind: 'qdisc'; readonly link: string; readonly qdisc: string }
   | { readonly kind: 'sysctl'; readonly path: string; readonly value: string }
   | { readonly kind: 'nft'; readonly script: string }
   | {
@@ -37,6 +38,7 @@ export type Sysctls = ReadonlyMap<string, string | null>
 /** The step as a reader would type it into a shell. */
 export function stepText(step: Step): string {
   if (step.kind === 'ip') return `ip ${step.command}`
+  if (step.kind === 'qdisc') return `tc qdisc replace dev ${step.link} root ${step.qdisc}`
   if (step.kind === 'sysctl') return `sysctl -w ${step.path}=${step.value}`
   if (step.kind === 'nft') return `nft -f - <<'END'\n${step.script}END`
   return `${step.backend} ${editText(step.edit)}`
@@ -59,6 +61,7 @@ export function planHost(have: ObservedState, sysctls: Sysctls, want: HostState)
     ...sysctlSteps(now, sysctls, want),
     ...isolationSteps(have, want, wanted.length > 0),
     ...(want.tun ? tunSteps(want.tun, now.links.get(want.tun.name)) : []).map(ip),
+    ...(want.tun ? qdiscSteps(want.tun, now.links.get(want.tun.name)) : []),
     ...want.bridges.flatMap((bridge) => bridgeSteps(bridge, now)).map(ip),
     ...want.ports.flatMap((port) => portSteps(port, now.links.get(port.name))).map(ip),
     ...routeSteps(now, want).map(ip),
@@ -136,6 +139,11 @@ function tunSteps(tun: Tun, have: ObservedLink | undefined): string[] {
       !have?.up && 'up',
     ]),
   ]
+}
+
+/** Goes with the device, as its other options do. */
+function qdiscSteps({ name, qdisc }: Tun, have: ObservedLink | undefined): Step[] {
+  return have?.qdisc === qdisc ? [] : [{ kind: 'qdisc', link: name, qdisc }]
 }
 
 function bridgeSteps(bridge: Bridge, now: ObservedState): string[] {

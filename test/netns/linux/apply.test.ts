@@ -231,6 +231,7 @@ test('1,000 routes and 50 bridges take no more programs than one network', async
       name: 'ov-tun',
       mtu: 1450,
       queueLength: 4000,
+      qdisc: 'fq_codel',
       addresses: bridges.map((_, n) => `10.40.${n}.0/32`),
     },
     routes: Array.from({ length: 1000 }, (_, n) => {

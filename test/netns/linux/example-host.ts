@@ -29,7 +29,13 @@ export function exampleRoutes(prefix: string, src: string): Route[] {
 
 /** One pooled overlay with the local subnet 10.33.5.0/24 of the pool 10.33.0.0/17 on ov-b1. */
 export const ONE_NETWORK: HostState = {
-  tun: { name: 'ov-tun', mtu: 1450, queueLength: 4000, addresses: ['10.33.5.0/32'] },
+  tun: {
+    name: 'ov-tun',
+    mtu: 1450,
+    queueLength: 4000,
+    qdisc: 'fq_codel',
+    addresses: ['10.33.5.0/32'],
+  },
   bridges: [exampleBridge('1', '10.33.5.1/24')],
   ports: [],
   routes: exampleRoutes('10.33.0.0/17', '10.33.5.0'),

@@ -27,7 +27,7 @@ function stateText(state: HostState): string[] {
   const { tun, bridges, ports, routes, sysctls, allowed } = state
   return [
     tun
-      ? `tun ${tun.name} mtu ${tun.mtu} queue ${tun.queueLength} ${tun.addresses.join(' ')}`
+      ? `tun ${tun.name} mtu ${tun.mtu} queue ${tun.queueLength} ${tun.qdisc} ${tun.addresses.join(' ')}`
       : 'no tun',
     ...bridges.map(
       (each) =>

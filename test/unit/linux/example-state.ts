@@ -14,7 +14,13 @@ const POOL_WEB = '10.33.0.0/17'
 
 /** A pooled overlay "web" with this host's subnet 10.33.5.0/24 and one container. */
 export const WEB: HostState = {
-  tun: { name: 'ov-tun', mtu: 1450, queueLength: 4000, addresses: ['10.33.5.0/32'] },
+  tun: {
+    name: 'ov-tun',
+    mtu: 1450,
+    queueLength: 4000,
+    qdisc: 'fq_codel',
+    addresses: ['10.33.5.0/32'],
+  },
   bridges: [bridge('ov-b1111111111', '10.33.5.1/24', true)],
   ports: [{ name: 'ov-haaaaaaaaaa', bridge: 'ov-b1111111111', mtu: 1450 }],
   routes: [...into(POOL_WEB, '10.33.5.0')],
@@ -29,6 +35,7 @@ export const WEB_AND_APP: HostState = {
     name: 'ov-tun',
     mtu: 1450,
     queueLength: 4000,
+    qdisc: 'fq_codel',
     addresses: ['10.33.5.0/32', '172.20.0.0/32'],
   },
   bridges: [...WEB.bridges, bridge('ov-b2222222222', '172.20.0.1/16', false)],
@@ -67,6 +74,7 @@ export function veth(name: string, master: string | null): ObservedLink {
     mac: '',
     mtu: 1450,
     queueLength: 1000,
+    qdisc: 'noqueue',
     up: true,
     master,
     addresses: [],

@@ -14,7 +14,14 @@ export function observedAs(want: HostState): ObservedState {
     return { ...common, ...tun, kind: 'tun', mac: '', plainBridge: false }
   })
   const bridges = want.bridges.map((bridge): ObservedLink => {
-    return { ...common, ...bridge, kind: 'bridge', queueLength: 1000, plainBridge: true }
+    return {
+      ...common,
+      ...bridge,
+      kind: 'bridge',
+      queueLength: 1000,
+      qdisc: 'noqueue',
+      plainBridge: true,
+    }
   })
   const ports = want.ports.map(({ name, bridge }) => veth(name, bridge))
   const edits = editsFor({ backend: 'iptables', rules: [] }, wantedRules(want))

@@ -110,14 +110,16 @@ function said(verdict: Verdict | null, bound: Bound, unit: string): string {
 }
 
 function section(bench: BenchText, results: Results): string[] {
-  const head = ['', `## ${bench.title}`, '', bench.about]
   const modes = MODES.filter((mode) => isMeasured(bench, mode, results))
   const once = isMeasured(bench, null, results)
     ? ['', ...subjectTable(bench, null, results), ...failures(bench, null, results)]
     : []
-  if (modes.length === 0 && once.length === 0) return [...head, '', 'Not measured in this run.']
+  if (modes.length === 0 && once.length === 0) return []
   return [
-    ...head,
+    '',
+    `## ${bench.title}`,
+    '',
+    bench.about,
     ...once,
     ...modes.flatMap((mode) => [
       '',
@@ -176,7 +178,7 @@ function value(
   const [kernel] = results.of('kernel')
   const reference = kernel === undefined ? null : results.summary(figure.id, kernel, mode)
   const ratio =
-    kernel === subject || reference === null || reference.median === 0
+    kernel === subject || figure.compares === false || reference === null || reference.median === 0
       ? ''
       : ` · ${digits(median / reference.median)} ×`
   return `${digits(median)}${unit}${range}${ratio}`
@@ -202,13 +204,18 @@ function micro({ record }: Results): string[] {
     'Each by itself in a process of its own, over packets that lie in the cache. Allocated is what an operation adds to the heap of JavaScript, over thousands of them.',
     '',
     ...tableOf(
-      ['', 'ns', 'GB/s', 'allocated, bytes'],
+      ['', 'time', 'GB/s', 'allocated, bytes'],
       record.micro.map(({ what, nanoseconds, bytes, allocated }) => [
         what,
-        digits(nanoseconds),
+        duration(nanoseconds),
         bytes === null ? '' : digits(bytes / nanoseconds),
-        digits(allocated),
+        allocated === null ? '' : digits(allocated),
       ]),
     ),
   ]
+}
+
+function duration(nanoseconds: number): string {
+  if (nanoseconds < 1000) return `${digits(nanoseconds)} ns`
+  return nanoseconds < 1e6 ? `${digits(nanoseconds / 1000)} µs` : `${digits(nanoseconds / 1e6)} ms`
 }

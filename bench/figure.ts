@@ -9,6 +9,8 @@ export interface Figure {
   readonly what: string
   readonly unit: string
   readonly better: Better
+  /** Says something beside another subject's. True unless told. */
+  readonly compares?: boolean
 }
 
 /** Values of one measurement, by the figure's id. */
@@ -17,8 +19,9 @@ export type Values = Readonly<Record<string, number>>
 /** Three digits that matter. */
 export function digits(value: number): string {
   if (!Number.isFinite(value)) return '∞'
+  if (value === 0) return '0'
   const size = Math.abs(value)
   if (size >= 100) return value.toFixed(0)
   if (size >= 10) return value.toFixed(1)
-  return size >= 0.1 || size === 0 ? value.toFixed(2) : value.toFixed(3)
+  return size >= 0.1 ? value.toFixed(2) : value.toFixed(3)
 }

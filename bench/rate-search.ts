@@ -28,8 +28,8 @@ const LEAST_RATE = 100
 
 /**
  * The highest rate of packets with at most that share lost, in packets a second; 0 when there is none.
- * A rate that fails is tried once more, since a single interruption of sender or receiver by another
- * program loses more than the share. What the sender cannot offer is not searched for: then the
+ * A rate that fails, or that the sender does not reach, is tried once more, since a single interruption
+ * of sender or receiver by another program loses more than the share. What the sender cannot offer is not searched for: then the
  * highest rate is the sender's.
  */
 export async function highestRate(search: RateSearch): Promise<number> {
@@ -66,9 +66,11 @@ async function holding(
   offer: (rate: number) => Promise<Probe>,
   rate: number,
 ): Promise<number | null> {
+  let held: number | null = null
   for (let tries = 0; tries < 2; tries++) {
     const { offered, delivered } = await offer(rate)
-    if (delivered > 0 && delivered >= offered * (1 - loss)) return delivered
+    if (delivered > 0 && delivered >= offered * (1 - loss)) held = Math.max(held ?? 0, delivered)
+    if (held !== null && held >= rate * KEEPS_UP) break
   }
-  return null
+  return held
 }

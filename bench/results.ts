@@ -35,8 +35,8 @@ export interface MicroResult {
   readonly nanoseconds: number
   /** Of packets that one operation passes over; null where bytes do not matter. */
   readonly bytes: number | null
-  /** Bytes of JavaScript heap that one operation allocates. */
-  readonly allocated: number
+  /** Bytes of JavaScript heap that one operation allocates; null where it may. */
+  readonly allocated: number | null
 }
 
 /** All of a run, as it is saved. */

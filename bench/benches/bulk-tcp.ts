@@ -14,7 +14,7 @@ export const bulkTcp: ComparedBench = {
     const what = streams === 1 ? 'TCP, 1 stream' : `TCP, ${streams} streams`
     return [
       { id: `tcp-${streams}`, what, unit: 'Gbit/s', better: 'more' },
-      { id: `tcp-${streams}-again`, what: 'sent again', unit: '', better: 'less' },
+      { id: `tcp-${streams}-again`, what: 'sent again', unit: '', better: 'less', compares: false },
     ]
   }),
   async begin(subject, { seconds }) {

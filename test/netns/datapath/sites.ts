@@ -167,8 +167,38 @@ export class Sites implements AsyncDisposable {
     }
   }
 
+  /** A router between the first two, with a link to each: `to-a` and `to-b`. */
+  async wireRouter(): Promise<Netns> {
+    const router = this.#stack.use(await Netns.create('router'))
+    await router.run('sysctl', '-qw', ...QUIET)
+    const [one, other] = this.sites as readonly [Site, Site]
+    for (const [site, beyond] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      const via = `10.9.8.${NUMBERS[site.name]}`
+      await batch(router, [
+        `link add to-${site.name} type veth peer name u0 netns ${site.host.name}`,
+        `addr add ${via}/32 dev to-${site.name}`,
+        `link set to-${site.name} up`,
+        `route add ${site.underlay} dev to-${site.name}`,
+      ])
+      await batch(site.host, [
+        `addr add ${site.underlay}/32 dev u0`,
+        'link set u0 up',
+        `route add ${via} dev u0`,
+        `route add ${beyond.underlay} via ${via}`,
+      ])
+    }
+    return router
+  }
+
   /** Our forwarder, with its device and routes. It ends with the sites. */
-  async ours(name: SiteName, workers = 1): Promise<ForwarderProcess> {
+  async ours(
+    name: SiteName,
+    workers = 1,
+    choices: Partial<ForwarderSetup> = {},
+  ): Promise<ForwarderProcess> {
     const site = this.site(name)
     await batch(site.host, [
       'tuntap add dev ov-tun mode tun multi_queue vnet_hdr',
@@ -183,6 +213,7 @@ export class Sites implements AsyncDisposable {
       tunName: 'ov-tun',
       workers,
       tables: this.tables(name),
+      ...choices,
     }
     return this.#stack.use(await ForwarderProcess.start(site.host, setup))
   }

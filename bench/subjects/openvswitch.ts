@@ -4,6 +4,7 @@ import { command, tryCommand } from '../../lab/command.ts'
 import type { Daemon } from '../../lab/daemon.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
 import { netnsName } from '../../lab/record.ts'
+import { OverlayError } from '../../src/errors.ts'
 import { Place } from '../place.ts'
 import { script } from './bridged-namespaces.ts'
 import { Debian, pidsOn, stop } from './debian.ts'
@@ -19,6 +20,7 @@ const NET = '10.205.0'
 const UNDERLAY = '172.18.11'
 /** Not "ov-…": overlay-ts removes what bears its own names. */
 const CABLE = 'vs-cable'
+const AF_XDP = 'afxdp-nonpmd'
 const PROGRAMS = {
   server: 'usr/sbin/ovsdb-server',
   switch: 'usr/lib/openvswitch-switch/ovs-vswitchd',
@@ -34,14 +36,15 @@ const PROGRAMS = {
  * than its cable, since the kernel would answer the tunnel's packets, too.
  *
  * Without TSO: version 3.1 cannot cut what goes into a tunnel and drops it (Documentation/topics/userspace-tso.rst).
- * So the namespaces complete their checksums and send packets of MTU size (ethtool tx off), which the switch
- * takes and gives by AF_PACKET sockets. AF_XDP is no help on veth pairs, whose driver copies then.
+ * So the namespaces complete their checksums and send packets of MTU size (ethtool tx off). The switch takes
+ * and gives them by AF_XDP, which moves half as much again as its AF_PACKET sockets; by the variant without
+ * threads that spin on a core each ("nonpmd"), since there are not more cores than hosts.
  */
 export const openvswitch: Candidate = {
   name: 'openvswitch',
   kind: 'peer',
   about:
-    'the userspace datapath (netdev), VXLAN, veth ports without offloads, as its tunnels cannot carry super-frames; MTU 1450, a cable of its own',
+    'the userspace datapath (netdev), VXLAN, ports by AF_XDP without spinning threads, no offloads as its tunnels cannot carry super-frames; MTU 1450, a cable of its own',
   version: async () => `openvswitch-switch ${(await Debian.get()).versionOf('openvswitch-switch')}`,
   async place(site) {
     const debian = await Debian.get()
@@ -110,6 +113,7 @@ async function start(
     OVS_LOGDIR: folder,
     OVS_DBDIR: folder,
     OVS_SYSCONFDIR: folder,
+    LIBXDP_OBJECT_PATH: debian.path('usr/lib/x86_64-linux-gnu/bpf'),
     OVS_PKGDATADIR: debian.path('usr/share/openvswitch'),
   }
   const database = `${folder}/conf.db`
@@ -161,12 +165,17 @@ async function connect(
     host,
     argv`-- add-br vs-underlay
       -- set bridge vs-underlay datapath_type=netdev other-config:hwaddr=02:00:ac:12:0b:0${own}
-      -- add-port vs-underlay ${CABLE}
+      -- add-port vs-underlay ${CABLE} -- set interface ${CABLE} type=${AF_XDP}
       -- add-br vs-bridge -- set bridge vs-bridge datapath_type=netdev
-      -- add-port vs-bridge vs-port
+      -- add-port vs-bridge vs-port -- set interface vs-port type=${AF_XDP}
       -- add-port vs-bridge vs-vxlan -- set interface vs-vxlan type=vxlan
          options:remote_ip=${UNDERLAY}.${other} options:key=${VNI} options:dst_port=${PORT}`,
   )
+  for (const port of [CABLE, 'vs-port', 'vs-vxlan']) {
+    // Empty as an OVSDB set is written when all is well.
+    const error = await control(debian, host, argv`get interface ${port} error`)
+    if (error !== '[]') throw new OverlayError('host_state', `${port}: ${error}`)
+  }
   await host.machine.exec(
     script(`
       ip addr add ${UNDERLAY}.${own}/24 dev vs-underlay

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { CounterName } from '../../../src/datapath/counters.ts'
+import { parseIpv6 } from '../../../src/net/ipv6.ts'
+import type { Netns } from '../../support/netns.ts'
+import type { ForwarderSetup } from '../../support/run-forwarder.ts'
+import {
+  checksumErrors,
+  ForwarderProcess,
+  type HostName,
+  iperf,
+  NO_CHECKSUM_ERRORS,
+  OWN,
+  pings,
+  TwoHosts,
+} from './two-hosts.ts'
+
+const UNDERLAY6 = { a: 'fd00:9::1', b: 'fd00:9::2' }
+
+/** A forwarder with something else than setup() says. */
+async function ours(
+  hosts: TwoHosts,
+  name: HostName,
+  options: Partial<ForwarderSetup>,
+): Promise<ForwarderProcess> {
+  await hosts.addTun(name)
+  return ForwarderProcess.start(hosts[name], { ...hosts.setup(name), ...options })
+}
+
+/** A forwarder whose peer and own address are IPv6. The underlay carries 20 bytes more, so the MTU stays. */
+async function over6(hosts: TwoHosts, name: HostName, workers = 1): Promise<ForwarderProcess> {
+  const host = hosts[name]
+  await host.run('ip', 'link', 'set', 'u0', 'mtu', '1520')
+  await host.run('ip', 'addr', 'add', `${UNDERLAY6[name]}/64`, 'dev', 'u0', 'nodad')
+  const peer = parseIpv6(UNDERLAY6[name === 'a' ? 'b' : 'a'])
+  const { tables } = hosts.setup(name)
+  return ours(hosts, name, {
+    workers,
+    bindIp: parseIpv6(UNDERLAY6[name]),
+    tables: {
+      ...tables,
+      remote: tables.remote.map((remote) => ({ ...remote, publicIp: peer })),
+    },
+  })
+}
+
+/** What was lost, refused or done again. */
+function mishaps(counters: Record<CounterName, number>): string[] {
+  return Object.entries(counters)
+    .filter(([, value]) => value > 0)
+    .map(([name]) => name)
+    .filter((name) => /_drop_(?!multicast)|_errors?$|_lost_|fallbacks|retried/.test(name))
+}
+
+/** A number of /proc/net/netstat or snmp6 by its name there. */
+async function statistic(host: Netns, name: string): Promise<number> {
+  const rows = (await host.run('cat', '/proc/net/netstat')).split('\n').map((row) => row.split(' '))
+  const at = rows.findIndex((row) => row.includes(name))
+  return Number(rows[at + 1]?.[rows[at]?.indexOf(name) ?? -1])
+}
+
+async function packetsSent(host: Netns): Promise<number> {
+  const [link] = JSON.parse(await host.run('ip', '-j', '-s', 'link', 'show', 'u0')) as {
+    stats64: { tx: { packets: number } }
+  }[]
+  return link!.stats64.tx.packets
+}
+
+test('two hosts reach each other over an IPv6 underlay, in super-packets', async () => {
+  await using hosts = await TwoHosts.create()
+  await using a = await over6(hosts, 'a')
+  await using b = await over6(hosts, 'b')
+  assert.ok(await pings(hosts.a, OWN.b))
+  assert.ok(await pings(hosts.b, OWN.a))
+  assert.ok(await pings(hosts.a, OWN.b, '-s', '1422'), 'a packet of exactly the MTU')
+  assert.ok(await pings(hosts.a, OWN.b, '-s', '20000'), 'a packet in fragments')
+  for (const options of [[], ['-R'], ['-P', '4'], ['-M', '1397']]) {
+    const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '200M', ...options)
+    assert.ok(sum_received.bytes > 190e6, `${sum_received.bytes} bytes with ${options.join(' ')}`)
+  }
+  await iperf(hosts.a, hosts.b, OWN.b, '-n', '5M', '-u', '-b', '20M')
+  for (const forwarder of [a, b]) {
+    const counters = await forwarder.counters()
+    assert.deepEqual(mishaps(counters), [])
+    assert.ok(counters.tx_segments / counters.tx_sendmsg >= 2, 'frames are sent in batches')
+    assert.ok(counters.rx_frames / counters.rx_recvmsg >= 2, 'and received in batches')
+  }
+  for (const host of [hosts.a, hosts.b]) {
+    assert.deepEqual(await checksumErrors(host), NO_CHECKSUM_ERRORS)
+  }
+})
+
+test('several workers share an IPv6 port', async () => {
+  await using hosts = await TwoHosts.create()
+  await using a = await over6(hosts, 'a', 2)
+  await using b = await over6(hosts, 'b', 2)
+  const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '300M', '-P', '4')
+  assert.ok(sum_received.bytes > 250e6)
+  assert.equal((await b.counters()).rx_drop_checksum, 0)
+  assert.equal(await a.stop(), 0)
+})
+
+test('congestion marks pass into and out of the IPv6 traffic class', async () => {
+  await using hosts = await TwoHosts.create()
+  await using _a = await over6(hosts, 'a')
+  await using b = await over6(hosts, 'b')
+  for (const host of [hosts.a, hosts.b]) await host.run('sysctl', '-qw', 'net.ipv4.tcp_ecn=1')
+  const rules = `table ip6 marks {
+    counter capable {}
+    chain in {
+      type filter hook prerouting priority -300;
+      udp dport 8472 ip6 ecn ect0 counter name "capable" ip6 ecn set ce
+    }
+  }`
+  await hosts.b.run('nft', rules)
+  await iperf(hosts.a, hosts.b, OWN.b, '-n', '20M')
+  assert.match(await hosts.b.run('nft', 'list', 'counters'), /packets [1-9]/, 'ECT(0) outside')
+  assert.ok((await statistic(hosts.b, 'InCEPkts')) > 0, 'CE inside')
+  assert.equal((await b.counters()).rx_drop_ecn, 0)
+
+  await hosts.b.run('nft', 'flush', 'chain', 'ip6', 'marks', 'in')
+  await hosts.b.run('nft', 'add rule ip6 marks in udp dport 8472 ip6 ecn set ce')
+  assert.ok(!(await pings(hosts.a, OWN.b, '-W', '1')), 'a marked packet that knows no marks')
+  assert.ok((await b.counters()).rx_drop_ecn > 0)
+})
+
+test('a stranger’s frames over IPv6 are dropped as such', async () => {
+  await using hosts = await TwoHosts.create()
+  await using _a = await over6(hosts, 'a')
+  await using b = await over6(hosts, 'b')
+  assert.ok(await pings(hosts.a, OWN.b))
+  const before = await b.counters()
+  await hosts.a.run('ip', 'addr', 'add', 'fd00:9::66/64', 'dev', 'u0', 'nodad')
+  const send = `require('node:dgram').createSocket('udp6').bind({address: 'fd00:9::66'}, function () {
+    this.send(Buffer.alloc(100), 8472, '${UNDERLAY6.b}', () => this.close()) })`
+  await hosts.a.run(process.execPath, '-e', send)
+  assert.ok(await pings(hosts.a, OWN.b), 'what comes later has arrived')
+  assert.equal((await b.counters()).rx_drop_unknown_source, before.rx_drop_unknown_source + 1)
+})
+
+test('without any offload of UDP every frame is a datagram of its own, and all arrive', async () => {
+  await using hosts = await TwoHosts.create()
+  const plain = { udpSegmentation: 'off', udpReceiveOffload: 'off' } as const
+  await using a = await ours(hosts, 'a', plain)
+  await using b = await ours(hosts, 'b', plain)
+  const before = await packetsSent(hosts.a)
+  assert.ok(await pings(hosts.a, OWN.b, '-s', '20000'))
+  for (const options of [[], ['-R'], ['-P', '4']]) {
+    const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '100M', ...options)
+    assert.ok(sum_received.bytes > 90e6)
+  }
+  for (const forwarder of [a, b]) {
+    const counters = await forwarder.counters()
+    assert.deepEqual(mishaps(counters), [])
+    assert.equal(counters.rx_frames, counters.rx_recvmsg, 'one datagram a receive')
+  }
+  const { tx_segments, tx_sendmsg } = await a.counters()
+  assert.ok((await packetsSent(hosts.a)) - before >= tx_segments, 'one packet on the link each')
+  assert.ok(tx_segments / tx_sendmsg >= 4, 'many datagrams a call')
+  for (const host of [hosts.a, hosts.b]) {
+    assert.deepEqual(await checksumErrors(host), NO_CHECKSUM_ERRORS)
+  }
+})
+
+for (const [one, other] of [
+  [{ udpSegmentation: 'off' }, {}],
+  [{ udpReceiveOffload: 'off' }, {}],
+] as const) {
+  test(`a host with ${Object.keys(one)[0]} off and one without understand each other`, async () => {
+    await using hosts = await TwoHosts.create()
+    await using a = await ours(hosts, 'a', one)
+    await using b = await ours(hosts, 'b', other)
+    for (const options of [[], ['-R']]) {
+      const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '50M', ...options)
+      assert.ok(sum_received.bytes > 45e6)
+    }
+    for (const forwarder of [a, b]) assert.deepEqual(mishaps(await forwarder.counters()), [])
+  })
+}
+
+for (const [family, start, route] of [
+  ['IPv4', (hosts, name) => hosts.ours(name), ['route', 'add', '10.9.9.2', 'dev', 'u0']],
+  ['IPv6', over6, ['-6', 'route', 'add', UNDERLAY6.b, 'dev', 'u0']],
+] as const satisfies readonly [
+  string,
+  (hosts: TwoHosts, name: HostName) => Promise<ForwarderProcess>,
+  readonly string[],
+][]) {
+  test(`a path over ${family} that becomes smaller under a TCP stream costs it nothing`, async () => {
+    await using hosts = await TwoHosts.create()
+    await using a = await start(hosts, 'a')
+    await using b = await start(hosts, 'b')
+    assert.ok(await pings(hosts.a, OWN.b, '-s', '1422'))
+    await hosts.a.run('ip', ...route, 'mtu', '1300')
+    const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '50M')
+    assert.ok(sum_received.bytes > 45e6)
+    assert.ok(await pings(hosts.a, OWN.b, '-s', '1422'), 'what may be fragmented is')
+    const counters = await a.counters()
+    assert.ok(counters.tx_retried > 0, 'the frames that found out were sent again')
+    assert.equal(counters.tx_lost_too_big, 0)
+    assert.deepEqual(mishaps(await b.counters()), [])
+  })
+}

@@ -29,35 +29,35 @@ const LEAST_RATE = 100
 /**
  * The highest rate of packets with at most that share lost, in packets a second; 0 when there is none.
  * A rate that fails, or that the sender does not reach, is tried once more, since a single interruption
- * of sender or receiver by another program loses more than the share. What the sender cannot offer is not searched for: then the
- * highest rate is the sender's.
+ * of sender or receiver by another program loses more than the share. Where the sender cannot offer more
+ * the highest rate is what it can.
  */
 export async function highestRate(search: RateSearch): Promise<number> {
+  /** The highest rate that was delivered, the highest that was asked for without failing, the lowest that failed. */
   let holds = 0
+  let asked = 0
   let fails = Infinity
   let rate = search.start
-  while (fails / holds > search.precision) {
+  while (fails / asked > search.precision) {
     const held = await holding(search, search.probe, rate)
     if (held === null) fails = rate
     else {
+      const grew = held > holds * search.precision
       holds = Math.max(holds, held)
-      if (held < rate * KEEPS_UP) break
+      asked = Math.max(asked, rate)
+      if (held < rate * KEEPS_UP && !grew) break
     }
-    rate = next(holds, fails)
+    if (asked === 0) rate = fails / STRIDE
+    else rate = fails === Infinity ? asked * STRIDE : Math.sqrt(asked * fails)
     if (rate < LEAST_RATE) return 0
   }
   // What a moment holds, queues may have held.
-  for (let sure = holds; sure >= LEAST_RATE; sure /= search.precision) {
+  const first = Math.min(asked, holds / KEEPS_UP)
+  for (let sure = first; sure >= LEAST_RATE; sure /= search.precision) {
     const held = await holding(search, search.confirm, sure)
     if (held !== null) return held
   }
   return 0
-}
-
-/** Where to look next. */
-function next(holds: number, fails: number): number {
-  if (holds === 0) return fails / STRIDE
-  return fails === Infinity ? holds * STRIDE : Math.sqrt(holds * fails)
 }
 
 /** The rate delivered if the loss is small enough in one of two tries, else null. */

@@ -67,6 +67,20 @@ test('a sender that offers no more ends the search at what it offers', async () 
   assert.ok(probes < 15, `${probes}`)
 })
 
+test('a sender that lags behind is asked for more, as long as it then offers more', async () => {
+  const rate = await highestRate({
+    loss: 0.001,
+    start: 40_000,
+    precision: 1.04,
+    probe: (asked) => {
+      const offered = Math.min(asked * 0.9, 300_000)
+      return Promise.resolve({ offered, delivered: offered })
+    },
+    confirm: (asked) => Promise.resolve({ offered: asked * 0.9, delivered: asked * 0.9 }),
+  })
+  assert.ok(rate > 280_000 && rate <= 300_000, `${rate}`)
+})
+
 test('what only queues carried for a moment is not the answer', async () => {
   isClose((await search({ carries: 200_000, briefly: 260_000 }, 40_000)).rate, 200_000)
 })

@@ -54,11 +54,13 @@ export class Gather {
   /** The pieces from one entry to another, joined in a fresh array: what the kernel would see. */
   copy(from = 0, to = this.count): Uint8Array {
     const { bytes } = this.memory
-    const parts: number[] = []
-    for (let index = from; index < to; index++) {
+    let length = 0
+    for (let index = from; index < to; index++) length += this.lengthOf(index)
+    const joined = new Uint8Array(length)
+    for (let index = from, done = 0; index < to; done += this.lengthOf(index++)) {
       const at = this.offsetOf(index)
-      parts.push(...bytes.slice(at, at + this.lengthOf(index)))
+      joined.set(bytes.subarray(at, at + this.lengthOf(index)), done)
     }
-    return Uint8Array.from(parts)
+    return joined
   }
 }

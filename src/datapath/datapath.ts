@@ -1,20 +1,19 @@
 import { release } from 'node:os'
-import { MessageChannel, Worker } from 'node:worker_threads'
 import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
 import { formatIp, type Ipv6 } from '../net/ipv6.ts'
 import { buildSubnetMap } from './build-subnet-map.ts'
-import { type CounterName, Counters, totalOf } from './counters.ts'
-import { errnoName } from './errno.ts'
-import { addressOf, errno, libc } from './libc.ts'
+import { COUNTER, type CounterName, totalOf } from './counters.ts'
+import { addressOf, libc } from './libc.ts'
 import { PacketMemory } from './packet-memory.ts'
 import type { ForwardingTables } from './tables.ts'
 import { PATH_MTU_MEMORY_MS } from './path-mtu.ts'
 import { attachTun, type TunQueue } from './tun.ts'
+import { probeCoalescing } from './tun-probe.ts'
 import type { UdpReceiveOffload, UdpSegmentation } from './udp-offload.ts'
-import { closeUnderlay, openUnderlay, type UnderlaySockets } from './underlay-sockets.ts'
-import { READY, type WorkerStart } from './worker-messages.ts'
+import { descriptorsOf, openUnderlay } from './underlay-sockets.ts'
+import { startWorker, type WorkerThread } from './worker-thread.ts'
 
 export interface DatapathOptions {
   /** Address that the UDP sockets bind to: the underlay interface's own. Peers are of its family. */
@@ -37,11 +36,38 @@ export interface DatapathOptions {
   readonly log: Log
 }
 
+export interface Capabilities {
+  readonly workers: number
+  /** What the TUN hands over unfinished: "checksum, TSO and USO". */
+  readonly tunOffload: string
+  /** Super-packets are written to the TUN. */
+  readonly tcpCoalescing: boolean
+  readonly udpCoalescing: boolean
+  /** Many datagrams leave by one send, and arrive by one receive. */
+  readonly udpSegmentation: boolean
+  readonly udpReceiveOffload: boolean
+}
+
+export interface WorkerShare {
+  /** Packets and super-packets read from the TUN. */
+  readonly fromContainers: number
+  /** Frames received. */
+  readonly fromUnderlay: number
+  /** On the JavaScript heap, which traffic does not fill; null for a worker that has ended. */
+  readonly heapBytes: number | null
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
 export interface Datapath {
   /** Replaces the forwarding tables; takes effect for the next packet, without stopping a worker. */
   program(tables: ForwardingTables): void
   /** Every counter by name, read from shared memory and summed over the workers. */
   counters(): Record<CounterName, number>
+  /** What the kernel was found to be able to do, and what is made use of. */
+  capabilities(): Capabilities
+  /** How the load is spread. */
+  workers(): Promise<WorkerShare[]>
   /** Detaches from the TUN, which stays, closes the sockets and ends the workers. */
   stop(): Promise<void>
   /** Rejects with OverlayError datapath when a worker dies by itself; it never resolves. */
@@ -49,8 +75,6 @@ export interface Datapath {
 }
 
 const EMPTY: ForwardingTables = { vtepMac: '00:00:00:00:00:00', local: [], remote: [] }
-const EFD_NONBLOCK = 0o4000
-const EFD_CLOEXEC = 0o2000000
 const SCRATCH = 65_536
 
 /** Longer than the answer takes that a peer on the same network gives at once. */
@@ -77,49 +101,65 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
     },
     scratch,
   )
-  undo.defer(() => closeUnderlay(sockets))
+  const open = new Set(sockets.flatMap(descriptorsOf))
+  const close = (fd: number): void => void (open.delete(fd) && libc.close(fd))
+  undo.defer(() => [...open].forEach(close))
   const queues: TunQueue[] = []
   for (let index = 0; index < workers; index++) {
     const queue = attachTun(tunName, scratch)
-    undo.defer(() => void libc.close(queue.fd))
+    open.add(queue.fd)
     queues.push(queue)
+  }
+  const coalesce = probeCoalescing(queues[0]!.fd, scratch, release())
+  const capabilities: Mutable<Capabilities> = {
+    workers,
+    tunOffload: queues[0]!.offload,
+    tcpCoalescing: coalesce.tcp,
+    udpCoalescing: coalesce.udp,
+    udpSegmentation: sockets[0]!.gso,
+    udpReceiveOffload: sockets[0]!.gro,
   }
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {}) // it is the caller's to wait for, or not
-  const threads: Thread[] = []
-  for (const [index, queue] of queues.entries()) {
-    const thread = startThread(
-      queue,
-      sockets[index]!,
-      port,
+  const threads: WorkerThread[] = []
+  const firstMap = buildSubnetMap(EMPTY)
+  for (const [index, { fd: tun }] of queues.entries()) {
+    const own = sockets[index]!
+    const thread = startWorker(
       {
+        tun,
+        sockets: own,
+        port,
+        coalesce,
         busyPollUs: options.busyPollUs ?? BUSY_POLL_US,
         dscp: options.dscp ?? 0,
         pathMtuMemoryMs: options.pathMtuMemoryMs ?? PATH_MTU_MEMORY_MS,
+        firstMap,
       },
-      (cause) =>
-        failed.reject(
-          new OverlayError('datapath', `the forwarder ended: ${messageOf(cause)}`, { cause }),
-        ),
+      {
+        onDeath(cause) {
+          // The kernel spreads its flows over the workers that are left, until all are replaced.
+          close(tun)
+          close(own.receive)
+          failed.reject(
+            new OverlayError('datapath', `the forwarder ended: ${messageOf(cause)}`, { cause }),
+          )
+        },
+        onCoalescingEnded() {
+          if (!capabilities.tcpCoalescing && !capabilities.udpCoalescing) return
+          capabilities.tcpCoalescing = false
+          capabilities.udpCoalescing = false
+          log.warn({ device: tunName }, 'the kernel refuses super-packets; segments go one by one')
+        },
+      },
     )
     undo.defer(() => thread.end())
     threads.push(thread)
     await Promise.race([thread.ready, failed.promise])
   }
-  log.info(
-    {
-      address:
-        typeof bindIp === 'bigint'
-          ? `[${formatIp(bindIp)}]:${port}`
-          : `${formatIp(bindIp)}:${port}`,
-      device: tunName,
-      workers,
-      tunOffload: queues[0]?.offload,
-      udpSegmentation: sockets[0]?.gso,
-      udpReceiveOffload: sockets[0]?.gro,
-    },
-    'forwarder started',
-  )
+  const address =
+    typeof bindIp === 'bigint' ? `[${formatIp(bindIp)}]:${port}` : `${formatIp(bindIp)}:${port}`
+  log.info({ address, device: tunName, ...capabilities }, 'forwarder started')
 
   const cleanup = undo.move()
   return {
@@ -128,83 +168,16 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
       for (const thread of threads) thread.use(map)
     },
     counters: () => totalOf(threads.map((thread) => thread.counters)),
+    capabilities: () => ({ ...capabilities }),
+    workers: () =>
+      Promise.all(
+        threads.map(async ({ counters, heap }) => ({
+          fromContainers: counters.get(COUNTER.tun_packets),
+          fromUnderlay: counters.get(COUNTER.rx_frames),
+          heapBytes: await heap(),
+        })),
+      ),
     stop: () => cleanup.disposeAsync(),
     failed: failed.promise,
   }
-}
-
-interface Thread {
-  readonly counters: Counters
-  readonly ready: Promise<void>
-  use(map: SharedArrayBuffer): void
-  end(): Promise<void>
-}
-
-function startThread(
-  queue: TunQueue,
-  sockets: UnderlaySockets,
-  port: number,
-  choices: Pick<WorkerStart, 'busyPollUs' | 'dscp' | 'pathMtuMemoryMs'>,
-  onDeath: (cause: unknown) => void,
-): Thread {
-  const eventfd = libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
-  if (eventfd < 0) throw new OverlayError('datapath', `no eventfd: ${errnoName(errno())}`)
-  const one = new Uint8Array(new BigUint64Array([1n]).buffer)
-  const wake = (): void => void libc.write(eventfd, addressOf(one), one.length)
-  const counters = new Counters()
-  const stop = new Int32Array(new SharedArrayBuffer(4))
-  const { port1: maps, port2: workerMaps } = new MessageChannel()
-  maps.unref()
-  const start: WorkerStart = {
-    tun: queue.fd,
-    sockets,
-    port,
-    coalesce: { tcp: true, udp: queue.udpGso && passesUdpSuperPackets(release()) },
-    ...choices,
-    eventfd,
-    stop: stop.buffer,
-    counters: counters.buffer,
-    maps: workerMaps,
-    firstMap: buildSubnetMap(EMPTY),
-  }
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-    workerData: start,
-    transferList: [workerMaps],
-    name: 'forwarder',
-  })
-  const ready = Promise.withResolvers<void>()
-  const ended = Promise.withResolvers<void>()
-  worker.once('message', (message) => {
-    if (message === READY) ready.resolve()
-  })
-  let cause: unknown = new Error('its thread stopped')
-  worker.once('error', (error) => {
-    cause = error
-  })
-  worker.once('exit', () => {
-    if (Atomics.exchange(stop, 0, 1) === 0) onDeath(cause)
-    maps.close()
-    libc.close(eventfd)
-    ended.resolve()
-  })
-  return {
-    counters,
-    ready: ready.promise,
-    use(map) {
-      if (Atomics.load(stop, 0) !== 0) return
-      maps.postMessage(map, [])
-      wake()
-    },
-    end() {
-      if (Atomics.exchange(stop, 0, 1) === 0) wake()
-      return ended.promise
-    },
-  }
-}
-
-/** Up to Linux 6.8.4 a UDP super-packet was lost in a container's own VXLAN or Geneve device. */
-export function passesUdpSuperPackets(kernelRelease: string): boolean {
-  const [major = 0, minor = 0, patch = 0] = kernelRelease.split(/[.-]/).map(Number)
-  if (major !== 6) return major > 6
-  return minor > 8 || (minor === 8 && patch >= 5)
 }

@@ -13,11 +13,21 @@ export class TunPort implements ContainerPort {
   readonly #counters: Counters
   readonly #coalesce: CoalesceOptions
 
-  constructor(memory: PacketMemory, fd: number, counters: Counters, coalesce: CoalesceOptions) {
+  readonly #onRefusal: () => void
+
+  /** @param onRefusal told once, when the kernel refuses a super-packet and no more are to be written */
+  constructor(
+    memory: PacketMemory,
+    fd: number,
+    counters: Counters,
+    coalesce: CoalesceOptions,
+    onRefusal: () => void,
+  ) {
     this.#memory = memory
     this.#fd = fd
     this.#counters = counters
     this.#coalesce = coalesce
+    this.#onRefusal = onRefusal
   }
 
   /** @returns bytes read, or -errno */
@@ -37,10 +47,11 @@ export class TunPort implements ContainerPort {
       return
     }
     this.#counters.add(COUNTER.tun_write_errors)
-    // Linux 6.1.103, 6.6.44 and 6.10.3 refuse valid super-packets; TCP sends what this one held again.
-    if (errno() === EINVAL && pieces.count > 1) {
+    // Something about super-packets that the probe did not show; TCP sends what this one held again.
+    if (errno() === EINVAL && pieces.count > 1 && this.#coalesce.tcp) {
       this.#coalesce.tcp = false
       this.#coalesce.udp = false
+      this.#onRefusal()
     }
   }
 }

@@ -34,7 +34,10 @@ export interface UnderlaySockets {
   readonly isIpv6: boolean
   /** On the VXLAN port. */
   readonly receive: number
-  /** One for each lane of the outbox, on ports that the kernel chose. */
+  /**
+   * One for each lane of the outbox, on ports that the kernel chose. All workers share them, so that a
+   * flow keeps its outer source port, and with it its place at the receiver, whichever worker reads it.
+   */
   readonly send: readonly number[]
   /** The kernel cuts a send into datagrams (UDP_SEGMENT, Linux 4.18), and is to. */
   readonly gso: boolean
@@ -54,10 +57,10 @@ export function openUnderlay(options: UnderlayOptions, scratch: PacketMemory): U
   const joins = isWanted(options.receiveOffload, joinsSoundly(kernel))
   try {
     if (workers > 1) opening.claim(port)
+    const send = Array.from({ length: SEND_PORTS }, () => opening.send())
+    const gso = segments && opening.set(send[0]!, abi.SOL_UDP, abi.UDP_SEGMENT, 0)
     return Array.from({ length: workers }, () => {
       const { fd: receive, gro } = opening.receive(port, workers > 1, joins)
-      const send = Array.from({ length: SEND_PORTS }, () => opening.send())
-      const gso = segments && opening.set(send[0]!, abi.SOL_UDP, abi.UDP_SEGMENT, 0)
       return { isIpv6: opening.isIpv6, receive, send, gso, gro }
     })
   } catch (error) {
@@ -66,8 +69,12 @@ export function openUnderlay(options: UnderlayOptions, scratch: PacketMemory): U
   }
 }
 
+export function descriptorsOf({ receive, send }: UnderlaySockets): number[] {
+  return [receive, ...send]
+}
+
 export function closeUnderlay(sockets: readonly UnderlaySockets[]): void {
-  for (const { receive, send } of sockets) for (const fd of [receive, ...send]) libc.close(fd)
+  for (const fd of new Set(sockets.flatMap(descriptorsOf))) libc.close(fd)
 }
 
 /** Sockets of one address, remembered until it is certain that all are wanted. */

@@ -22,4 +22,6 @@ export interface WorkerStart {
   readonly firstMap: SharedArrayBuffer
 }
 
+/** What a worker says to the main thread: it forwards from now on; it writes no super-packets any more. */
 export const READY = 'ready'
+export const COALESCING_ENDED = 'coalescing ended'

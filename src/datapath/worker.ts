@@ -15,7 +15,7 @@ import { SubnetMap } from './subnet-map.ts'
 import { TunPort } from './tun-port.ts'
 import { UnderlayReceiver } from './underlay-receiver.ts'
 import { UnderlaySender } from './underlay-sender.ts'
-import { READY, type WorkerStart } from './worker-messages.ts'
+import { COALESCING_ENDED, READY, type WorkerStart } from './worker-messages.ts'
 
 /**
  * One thread of the forwarder: waits in poll(2) for the TUN, the VXLAN port or word from the main
@@ -34,7 +34,9 @@ const POLL_MS = 1000
 const start = workerData as WorkerStart
 const memory = new PacketMemory(MEMORY, addressOf)
 const counters = new Counters(start.counters)
-const tun = new TunPort(memory, start.tun, counters, start.coalesce)
+const tun = new TunPort(memory, start.tun, counters, start.coalesce, () =>
+  parentPort?.postMessage(COALESCING_ENDED, []),
+)
 const firstMap = new SubnetMap(start.firstMap)
 const now = (): number => performance.now()
 const paths = new PathMtu(firstMap, pathMtuProbe(memory, start.port), now, start.pathMtuMemoryMs)

@@ -8,7 +8,11 @@ import { formatIpv4 } from '../../../src/net/ipv4.ts'
 import { toJson } from '../../support/bigint-json.ts'
 import { HOST_A, HOST_B, MAC_A, MAC_B, tablesOf } from '../../support/naive-ports.ts'
 import { Netns } from '../../support/netns.ts'
-import type { ForwarderOrder, ForwarderSetup } from '../../support/run-forwarder.ts'
+import type {
+  ForwarderOrder,
+  ForwarderSetup,
+  ForwarderStatus,
+} from '../../support/run-forwarder.ts'
 import { waitFor } from '../../support/wait.ts'
 
 const PROGRAM = new URL('../../support/run-forwarder.ts', import.meta.url).pathname
@@ -36,8 +40,12 @@ export class ForwarderProcess implements AsyncDisposable {
   }
 
   /** @throws Error with what the process printed when it does not start */
-  static async start(host: Netns, setup: ForwarderSetup): Promise<ForwarderProcess> {
-    const child = programIn(host, process.execPath, PROGRAM, toJson(setup))
+  static async start(
+    host: Netns,
+    setup: ForwarderSetup,
+    nodeOptions: readonly string[] = [],
+  ): Promise<ForwarderProcess> {
+    const child = programIn(host, process.execPath, ...nodeOptions, PROGRAM, toJson(setup))
     const forwarder = new ForwarderProcess(child)
     await forwarder.#answer()
     return forwarder
@@ -45,6 +53,19 @@ export class ForwarderProcess implements AsyncDisposable {
 
   async counters(): Promise<Record<CounterName, number>> {
     return (await this.#ask('counters')) as Record<CounterName, number>
+  }
+
+  async status(): Promise<ForwarderStatus> {
+    return (await this.#ask('status')) as ForwarderStatus
+  }
+
+  get pid(): number {
+    return this.#child.pid!
+  }
+
+  /** Pulls a descriptor away under a worker. */
+  async close(descriptor: number): Promise<void> {
+    await this.#ask({ close: descriptor })
   }
 
   async program(tables: ForwardingTables): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { COUNTER_NAMES, COUNTER, Counters, totalOf } from '../../../src/datapath/counters.ts'
-import { passesUdpSuperPackets } from '../../../src/datapath/datapath.ts'
+import { passesUdpSuperPackets } from '../../../src/datapath/tun-probe.ts'
 import {
   type NaivePacket,
   naivePacket,

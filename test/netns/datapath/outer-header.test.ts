@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { describe, test } from 'node:test'
+import type { Netns } from '../../support/netns.ts'
 import { waitFor } from '../../support/wait.ts'
 import { DualHosts, OWN4, UNDERLAYS } from './dual-hosts.ts'
 import { programIn } from './two-hosts.ts'
@@ -12,40 +14,48 @@ const DISCARD = '9'
 /** DSCP and congestion mark of packets inside: none, AF11 with ECT(0), EF with ECT(1), CS7 with CE. */
 const INSIDE = [0, 0x2a, 0xb9, 0xe3]
 
-/** Sends a datagram of each type of service. @returns how tcpdump describes the outer headers on arrival */
-async function outerHeaders(hosts: DualHosts): Promise<string[]> {
-  const filter = ['udp', 'dst', 'port', '8472']
-  const capture = programIn(
-    hosts.host('b'),
-    'tcpdump',
-    '-lnvi',
-    'u0',
-    '--immediate-mode',
-    ...filter,
-  )
-  const closed = once(capture, 'close')
-  let said = ''
-  capture.stderr!.on('data', (chunk) => (said += String(chunk)))
-  try {
-    await waitFor(() => said.includes('listening on'), { what: 'tcpdump' })
-    const lines = createInterface({ input: capture.stdout! })[Symbol.asyncIterator]()
-    const headers: string[] = []
-    for (const tos of INSIDE) {
-      const ends = [OWN4.a, OWN4.b, DISCARD, '100', String(tos)]
-      assert.equal(Number(await hosts.host('a').run(process.execPath, SENDER, ...ends)), 0)
-      // The outer header begins a line with the time; what is inside is indented.
-      for (;;) {
-        const line = (await lines.next()).value as string
-        if (!/^\d/.test(line)) continue
-        headers.push(line)
-        break
-      }
-    }
-    return headers
-  } finally {
-    capture.kill()
-    await closed
+/** What tcpdump says of the packets that arrive at a link of a host, a line each, those inside left out. */
+class Arrivals implements AsyncDisposable {
+  readonly #tcpdump: ChildProcess
+  readonly #closed: Promise<unknown>
+  readonly #lines: AsyncIterableIterator<string>
+  #said = ''
+
+  private constructor(host: Netns, link: string, filter: string) {
+    const options = ['-lnvi', link, '-Qin', '--immediate-mode']
+    this.#tcpdump = programIn(host, 'tcpdump', ...options, filter)
+    this.#closed = once(this.#tcpdump, 'close')
+    this.#tcpdump.stderr!.on('data', (chunk) => (this.#said += String(chunk)))
+    this.#lines = createInterface({ input: this.#tcpdump.stdout! })[Symbol.asyncIterator]()
   }
+
+  static async at(host: Netns, link: string, filter: string): Promise<Arrivals> {
+    const arrivals = new Arrivals(host, link, filter)
+    await waitFor(() => arrivals.#said.includes('listening on'), { what: 'tcpdump' })
+    return arrivals
+  }
+
+  async next(): Promise<string> {
+    for (;;) {
+      const line = (await this.#lines.next()).value as string
+      if (/^\d/.test(line)) return line // the others are indented
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#tcpdump.kill()
+    await this.#closed
+  }
+}
+
+async function send(hosts: DualHosts, tos: number): Promise<void> {
+  const ends = [OWN4.a, OWN4.b, DISCARD, '100', String(tos)]
+  assert.equal(Number(await hosts.host('a').run(process.execPath, SENDER, ...ends)), 0)
+}
+
+/** The type of service or traffic class in what tcpdump says. */
+function fieldOf(line: string): number {
+  return Number.parseInt(/(?:tos|class) 0x(\w+)/.exec(line)?.[1] ?? '0', 16)
 }
 
 for (const underlay of UNDERLAYS) {
@@ -58,17 +68,36 @@ for (const underlay of UNDERLAYS) {
       test(`lives 64 hops, is not cut, and has the mark and DSCP of choice ${dscp}`, async () => {
         await using hosts = await DualHosts.create(underlay)
         await hosts.ours('a', { dscp })
-        const headers = await outerHeaders(hosts)
-        const field = underlay.family === 'ipv4' ? /tos 0x(\w+)/ : /class 0x(\w+)/
-        assert.deepEqual(
-          headers.map((header) => Number.parseInt(field.exec(header)?.[1] ?? '0', 16)),
-          expected,
-        )
+        await using arrivals = await Arrivals.at(hosts.host('b'), 'u0', 'udp dst port 8472')
+        const headers: string[] = []
+        for (const tos of INSIDE) {
+          await send(hosts, tos)
+          headers.push(await arrivals.next())
+        }
+        assert.deepEqual(headers.map(fieldOf), expected)
         for (const header of headers) {
           assert.match(header, underlay.family === 'ipv4' ? /ttl 64,/ : /hlim 64,/)
           if (underlay.family === 'ipv4') assert.match(header, /flags \[DF\]/)
         }
       })
     }
+
+    test('brings a congestion mark from the way to the packet inside, or drops one that cannot bear it', async () => {
+      await using hosts = await DualHosts.create(underlay)
+      await hosts.ours('a')
+      const forwarder = await hosts.ours('b')
+      const ip = underlay.family === 'ipv4' ? 'ip' : 'ip6'
+      for (const line of [
+        'add table inet way',
+        'add chain inet way out { type filter hook postrouting priority 0; }',
+        `add rule inet way out udp dport 8472 ${ip} ecn set ce`,
+      ]) {
+        await hosts.host('a').run('nft', line)
+      }
+      await using arrivals = await Arrivals.at(hosts.host('b'), 'ov-tun', 'ip and udp')
+      for (const tos of [0xb8, 0xb9, 0x02]) await send(hosts, tos)
+      assert.deepEqual([await arrivals.next(), await arrivals.next()].map(fieldOf), [0xbb, 0x03])
+      assert.equal((await forwarder.counters()).rx_drop_ecn, 1)
+    })
   })
 }

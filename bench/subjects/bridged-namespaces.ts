@@ -12,6 +12,8 @@ export interface BridgedOptions {
   /** The first host has NET.1.0/24, the second NET.2.0/24: "10.201". */
   readonly net: string
   readonly mtu: number
+  /** The largest super-packet that the namespace's interface takes, in bytes; the kernel's 65,536 unless told. */
+  readonly gsoMaxSize?: number
 }
 
 /** One host's end: a namespace behind a bridge, as a container is. */
@@ -35,8 +37,9 @@ export interface BridgedNamespaces {
  */
 export async function bridgedNamespaces(
   { lab, hosts: [first, second] }: Site,
-  { short, digit, net, mtu }: BridgedOptions,
+  { short, digit, net, mtu, gsoMaxSize }: BridgedOptions,
 ): Promise<BridgedNamespaces> {
+  const sizes = `mtu ${mtu}${gsoMaxSize === undefined ? '' : ` gso_max_size ${gsoMaxSize}`}`
   const [bridge, port] = [`${short}-bridge`, `${short}-port`]
   // A number, so that the namespace goes with the lab.
   const netnsOf = (host: DockerHost): string => netnsName(lab.name, `${host.name}${digit}`)
@@ -58,7 +61,7 @@ export async function bridgedNamespaces(
     await command(
       script(`
         ip netns add ${netns}
-        ip -n ${host.machine.netns} link add ${port} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${netns}
+        ip -n ${host.machine.netns} link add ${port} ${sizes} type veth peer name eth0 ${sizes} netns ${netns}
         ip -n ${host.machine.netns} link set ${port} master ${bridge} up
         ip -n ${netns} link set lo up
         ip -n ${netns} addr add ${own}.2/24 dev eth0

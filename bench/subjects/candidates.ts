@@ -1,3 +1,4 @@
+import { cReference } from './c-reference.ts'
 import { fastd } from './fastd.ts'
 import { kernelVxlan } from './kernel-vxlan.ts'
 import { n2n } from './n2n.ts'
@@ -10,4 +11,4 @@ import { wireguardGo } from './wireguard-go.ts'
 
 /** All that is compared, in the order of the tables: ours, the reference of the ratios, and the others. */
 export const CANDIDATES: readonly [ours: Candidate, reference: Candidate, ...others: Candidate[]] =
-  [overlayTs, kernelVxlan, swarm, wireguardGo, openvswitch, n2n, fastd, tinc]
+  [overlayTs, kernelVxlan, swarm, cReference, wireguardGo, openvswitch, n2n, fastd, tinc]

@@ -8,18 +8,18 @@ const TIMESPEC_LENGTH = 16
 export class Clock {
   readonly #words: Uint32Array
   readonly #timespec: number
-  readonly #address: number
+  readonly #pointer: bigint
 
   constructor(memory: PacketMemory) {
     const at = memory.reserve(TIMESPEC_LENGTH)
     this.#words = memory.words
     this.#timespec = at >>> 2
-    this.#address = memory.base + at
+    this.#pointer = memory.pointerTo(at)
   }
 
   /** Microseconds since a moment that means nothing, modulo 2^32, as a signed number. */
   now(): number {
-    libc.clock_gettime(CLOCK_MONOTONIC, this.#address)
+    libc.clock_gettime(CLOCK_MONOTONIC, this.#pointer)
     const nanoseconds = this.#words[this.#timespec + 2]!
     return (Math.imul(this.#words[this.#timespec]!, 1_000_000) + ((nanoseconds / 1000) | 0)) | 0
   }

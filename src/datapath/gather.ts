@@ -10,6 +10,8 @@ export class Gather {
   readonly memory: PacketMemory
   /** Offset of the array. */
   readonly at: number
+  /** The array, for writev(2). */
+  readonly pointer: bigint
   readonly capacity: number
   count = 0
   bytes = 0
@@ -18,6 +20,7 @@ export class Gather {
     this.memory = memory
     this.capacity = capacity
     this.at = memory.reserve(capacity * IOVEC)
+    this.pointer = memory.pointerTo(this.at)
   }
 
   clear(): void {

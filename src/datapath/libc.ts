@@ -1,8 +1,14 @@
 import koffi from 'koffi'
 
 /**
+ * An address in this process, below 2^53. A number of that size that was just computed is an object on the
+ * heap for each call it is passed to, and a megabyte in no time; a bigint made once is passed as it is.
+ */
+export type Pointer = number | bigint
+
+/**
  * The system calls of the forwarder, the only place where this program leaves JavaScript. Pointers are
- * addresses as plain numbers (below 2^53), which cost a third of a typed array per call. Each answers
+ * addresses as numbers, which cost a third of a typed array per call. Each answers
  * as in its manual page: -1 and errno() on failure, and nothing here throws.
  */
 const library = koffi.load(null)
@@ -17,9 +23,10 @@ export const libc = {
   open: bind<[path: string, flags: number]>('int open(const char *, int)'),
   close: bind<[fd: number]>('int close(int)'),
   ioctl: bind<[fd: number, request: number, argument: number]>('int ioctl(int, size_t, size_t)'),
-  read: bind<[fd: number, at: number, length: number]>('int read(int, size_t, size_t)'),
+  read: bind<[fd: number, at: Pointer, length: number]>('int read(int, size_t, size_t)'),
   write: bind<[fd: number, at: number, length: number]>('int write(int, size_t, size_t)'),
-  writev: bind<[fd: number, iovecs: number, count: number]>('int writev(int, size_t, int)'),
+  readv: bind<[fd: number, iovecs: Pointer, count: number]>('int readv(int, size_t, int)'),
+  writev: bind<[fd: number, iovecs: Pointer, count: number]>('int writev(int, size_t, int)'),
   socket: bind<[domain: number, type: number, protocol: number]>('int socket(int, int, int)'),
   bind: bind<[fd: number, address: number, length: number]>('int bind(int, size_t, int)'),
   connect: bind<[fd: number, address: number, length: number]>('int connect(int, size_t, int)'),
@@ -29,13 +36,13 @@ export const libc = {
   setsockopt: bind<[fd: number, level: number, name: number, value: number, length: number]>(
     'int setsockopt(int, int, int, size_t, int)',
   ),
-  sendmsg: bind<[fd: number, message: number, flags: number]>('int sendmsg(int, size_t, int)'),
-  sendmmsg: bind<[fd: number, messages: number, count: number, flags: number]>(
+  sendmsg: bind<[fd: number, message: Pointer, flags: number]>('int sendmsg(int, size_t, int)'),
+  sendmmsg: bind<[fd: number, messages: Pointer, count: number, flags: number]>(
     'int sendmmsg(int, size_t, unsigned int, int)',
   ),
-  recvmsg: bind<[fd: number, message: number, flags: number]>('int recvmsg(int, size_t, int)'),
-  poll: bind<[pollfds: number, count: number, milliseconds: number]>('int poll(size_t, int, int)'),
-  clock_gettime: bind<[clock: number, timespec: number]>('int clock_gettime(int, size_t)'),
+  recvmsg: bind<[fd: number, message: Pointer, flags: number]>('int recvmsg(int, size_t, int)'),
+  poll: bind<[pollfds: Pointer, count: number, milliseconds: number]>('int poll(size_t, int, int)'),
+  clock_gettime: bind<[clock: number, timespec: Pointer]>('int clock_gettime(int, size_t)'),
   sched_yield: bind<[]>('int sched_yield()'),
   eventfd: bind<[initial: number, flags: number]>('int eventfd(int, int)'),
   if_nametoindex: bind<[name: string]>('uint32_t if_nametoindex(const char *)'),

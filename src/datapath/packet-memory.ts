@@ -38,6 +38,11 @@ export class PacketMemory {
     return at
   }
 
+  /** Address of an offset for system calls that are made again and again (libc.ts, Pointer). */
+  pointerTo(at: number): bigint {
+    return BigInt(this.base + at)
+  }
+
   /** Stores the 64-bit address of an offset at a multiple of four. */
   storeAddress(at: number, target: number): void {
     const address = this.base + target

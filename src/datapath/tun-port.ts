@@ -6,6 +6,9 @@ import type { Gather } from './gather.ts'
 import { errno, libc } from './libc.ts'
 import type { PacketMemory } from './packet-memory.ts'
 
+/** struct iovec { void *base; size_t length } */
+const IOVEC_LENGTH = 16
+
 /** One queue of the TUN: reads and writes of a virtio header and a packet. */
 export class TunPort implements ContainerPort {
   readonly #memory: PacketMemory
@@ -14,6 +17,9 @@ export class TunPort implements ContainerPort {
   readonly #coalesce: CoalesceOptions
 
   readonly #onRefusal: () => void
+  /** Where the next read goes to. */
+  readonly #iovec: number
+  readonly #iovecPointer: bigint
 
   /** @param onRefusal told once, when the kernel refuses a super-packet and no more are to be written */
   constructor(
@@ -28,11 +34,15 @@ export class TunPort implements ContainerPort {
     this.#counters = counters
     this.#coalesce = coalesce
     this.#onRefusal = onRefusal
+    this.#iovec = memory.reserve(IOVEC_LENGTH)
+    this.#iovecPointer = memory.pointerTo(this.#iovec)
   }
 
   /** @returns bytes read, or -errno */
   read(at: number, capacity: number): number {
-    const length = libc.read(this.#fd, this.#memory.base + at, capacity)
+    this.#memory.storeAddress(this.#iovec, at)
+    this.#memory.words[(this.#iovec >>> 2) + 2] = capacity
+    const length = libc.readv(this.#fd, this.#iovecPointer, 1)
     if (length < 0) return -errno()
     this.#counters.add(COUNTER.tun_reads)
     this.#counters.add(COUNTER.tun_read_bytes, length - VNET_LENGTH)
@@ -40,7 +50,7 @@ export class TunPort implements ContainerPort {
   }
 
   write(pieces: Gather): void {
-    const written = libc.writev(this.#fd, this.#memory.base + pieces.entry(0), pieces.count)
+    const written = libc.writev(this.#fd, pieces.pointer, pieces.count)
     if (written >= 0) {
       this.#counters.add(COUNTER.tun_writes)
       this.#counters.add(COUNTER.tun_write_bytes, written - VNET_LENGTH)

@@ -21,6 +21,7 @@ export class UnderlayReceiver {
   readonly #fd: number
   readonly #counters: Counters
   readonly #message: number
+  readonly #messagePointer: bigint
   readonly #name: number
   readonly #iovec: number
   readonly #control: number
@@ -33,6 +34,7 @@ export class UnderlayReceiver {
     this.#fd = fd
     this.#counters = counters
     this.#message = memory.reserve(abi.MSGHDR_LENGTH)
+    this.#messagePointer = memory.pointerTo(this.#message)
     this.#name = memory.reserve(abi.SOCKADDR_IN6_LENGTH)
     this.#iovec = memory.reserve(16)
     this.#control = memory.reserve(CONTROL_LENGTH)
@@ -55,8 +57,7 @@ export class UnderlayReceiver {
     words[(this.#iovec >>> 2) + 2] = capacity
     words[message + abi.MSG_NAME_LENGTH / 4] = abi.SOCKADDR_IN6_LENGTH
     words[message + abi.MSG_CONTROL_LENGTH / 4] = CONTROL_LENGTH
-    const address = this.#memory.base + this.#message
-    const received = libc.recvmsg(this.#fd, address, abi.MSG_DONTWAIT)
+    const received = libc.recvmsg(this.#fd, this.#messagePointer, abi.MSG_DONTWAIT)
     if (received < 0) return -errno()
 
     this.#counters.add(COUNTER.rx_recvmsg)

@@ -1,7 +1,7 @@
 import { store16 } from '../packet/bytes.ts'
 import { COUNTER, type Counters } from './counters.ts'
 import { EAGAIN, EINVAL, EIO, EMSGSIZE, ENOBUFS } from './errno.ts'
-import { errno, libc } from './libc.ts'
+import { errno, libc, type Pointer } from './libc.ts'
 import { MAX_DATAGRAM, MAX_DATAGRAM6, MAX_SEGMENTS } from './limits.ts'
 import type { SendBatch, UnderlayPort } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
@@ -21,8 +21,8 @@ const GSO_RETRY_MS = 10 * 60_000
 
 /** The system calls that send, so that a test may stand in for kernels and devices that it has not. */
 export interface SendCalls {
-  readonly sendmsg: (fd: number, message: number, flags: number) => number
-  readonly sendmmsg: (fd: number, messages: number, count: number, flags: number) => number
+  readonly sendmsg: (fd: number, message: Pointer, flags: number) => number
+  readonly sendmmsg: (fd: number, messages: Pointer, count: number, flags: number) => number
   readonly errno: () => number
 }
 
@@ -56,6 +56,7 @@ export class UnderlaySender implements UnderlayPort {
   readonly #calls: SendCalls
   /** An array of struct mmsghdr; a send of one takes the first. */
   readonly #messages: number
+  readonly #pointers: readonly bigint[]
   readonly #name: number
   readonly #control: number
   #map: SubnetMap
@@ -74,6 +75,9 @@ export class UnderlaySender implements UnderlayPort {
     this.#map = map
     this.maxDatagram = parts.sockets.isIpv6 ? MAX_DATAGRAM6 : MAX_DATAGRAM
     this.#messages = memory.reserve(MAX_SEGMENTS * abi.MMSGHDR_LENGTH)
+    this.#pointers = Array.from({ length: MAX_SEGMENTS }, (_, index) =>
+      memory.pointerTo(this.#messages + index * abi.MMSGHDR_LENGTH),
+    )
     this.#name = memory.reserve(abi.SOCKADDR_IN6_LENGTH)
     this.#control = memory.reserve(CONTROL_LENGTH)
     for (let index = 0; index < MAX_SEGMENTS; index++) {
@@ -157,7 +161,7 @@ export class UnderlaySender implements UnderlayPort {
     if (batch.segments === 1) {
       count = this.#sendmsg(batch) < 0 ? -1 : 1
     } else {
-      const messages = this.#memory.base + this.#messages + from * abi.MMSGHDR_LENGTH
+      const messages = this.#pointers[from]!
       const fd = this.#sockets.send[batch.lane]!
       count = this.#calls.sendmmsg(fd, messages, batch.segments - from, abi.MSG_DONTWAIT)
     }
@@ -172,7 +176,7 @@ export class UnderlaySender implements UnderlayPort {
 
   #sendmsg(batch: SendBatch): number {
     const fd = this.#sockets.send[batch.lane]!
-    return this.#calls.sendmsg(fd, this.#memory.base + this.#messages, abi.MSG_DONTWAIT)
+    return this.#calls.sendmsg(fd, this.#pointers[0]!, abi.MSG_DONTWAIT)
   }
 
   #writeName(peer: number): number {

@@ -72,7 +72,7 @@ const SOCKET = 1
 const ORDERS = 2
 const watched = [start.tun, start.sockets.receive, start.eventfd]
 const pollfds = memory.reserve(watched.length * abi.POLLFD_LENGTH)
-const pollfdsAddress = memory.base + pollfds
+const pollfdsPointer = memory.pointerTo(pollfds)
 watched.forEach((fd, index) => {
   memory.words[(pollfds >>> 2) + index * 2] = fd
   memory.words[(pollfds >>> 2) + index * 2 + 1] = abi.POLLIN
@@ -81,7 +81,7 @@ watched.forEach((fd, index) => {
 const isReady = (index: number): boolean =>
   memory.words[(pollfds >>> 2) + index * 2 + 1]! >>> 16 !== 0
 const isAnyReady = (milliseconds: number): boolean =>
-  libc.poll(pollfdsAddress, watched.length, milliseconds) > 0
+  libc.poll(pollfdsPointer, watched.length, milliseconds) > 0
 
 const stop = new Int32Array(start.stop)
 const clock = new Clock(memory)

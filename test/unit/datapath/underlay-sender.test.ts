@@ -70,8 +70,8 @@ class Sending {
         paths: new PathMtu(this.map, () => 1400, now),
         now,
         calls: {
-          sendmsg: (fd, at) => this.#call('sendmsg', fd, at, 1),
-          sendmmsg: (fd, at, count) => this.#call('sendmmsg', fd, at, count),
+          sendmsg: (fd, at) => this.#call('sendmsg', fd, Number(at), 1),
+          sendmmsg: (fd, at, count) => this.#call('sendmmsg', fd, Number(at), count),
           errno: () => this.#errno,
         },
       },

@@ -5,8 +5,8 @@ const LOSS = 0.001
 /** Datagrams a second: about what the slowest subjects carry. */
 const START = 40_000
 /** Seconds of one step of the search, and of the last one. */
-const STEP = 0.25
-const CONFIRM = 0.8
+const STEP = 0.2
+const CONFIRM = 0.7
 
 const found = new Map<string, number>()
 
@@ -20,7 +20,7 @@ export async function noLossRate(flow: DatagramFlow, size: number, key: string):
   const rate = await highestRate({
     loss: LOSS,
     start: found.get(known) ?? START,
-    precision: 1.04,
+    precision: 1.05,
     probe: (rate) => flow.offer(size, rate, STEP),
     confirm: (rate) => flow.offer(size, rate, CONFIRM),
   })

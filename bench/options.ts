@@ -33,15 +33,21 @@ export const USAGE = `usage: npm run bench --              everything, written t
 const FULL = { rounds: 5, seconds: 2 }
 const QUICK = { rounds: 1, seconds: 1 }
 
+/** What can be named on the command line. */
+export interface Names {
+  readonly benches: readonly string[]
+  readonly subjects: readonly string[]
+}
+
 /** The words of the command line. @throws OverlayError bad_input with USAGE */
-export function readOptions(words: readonly string[], benches: readonly string[]): Options {
+export function readOptions(words: readonly string[], names: Names): Options {
   const { values, positionals } = parse(words)
   if (values.help) return { kind: 'help' }
   const subjects = values.subjects?.split(',').filter((name) => name !== '') ?? null
+  refuseUnknown('subject', subjects ?? [], names.subjects)
   if (values.smoke) return { kind: 'smoke', subjects: subjects ?? [] }
   if (values.document) return { kind: 'document' }
-  const unknown = positionals.filter((word) => !benches.includes(word))
-  if (unknown.length > 0) throw refusal(`there is no measurement ${unknown.join(', ')}`)
+  refuseUnknown('measurement', positionals, names.benches)
   const usual = values.quick ? QUICK : FULL
   return {
     kind: 'run',
@@ -83,6 +89,12 @@ function parse(words: readonly string[]) {
   } catch (error) {
     throw refusal(error instanceof Error ? error.message : String(error))
   }
+}
+
+function refuseUnknown(kind: string, words: readonly string[], known: readonly string[]): void {
+  const unknown = words.filter((word) => !known.includes(word))
+  if (unknown.length === 0) return
+  throw refusal(`there is no ${kind} ${unknown.join(', ')}, only ${known.join(', ')}`)
 }
 
 function modeOf(word: string): ModeName {

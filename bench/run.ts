@@ -13,6 +13,7 @@ import { measureMicro } from './micro.ts'
 import { isWhole, readOptions, USAGE, type RunOptions } from './options.ts'
 import { BENCHES, MICRO } from './plan.ts'
 import { Results } from './results.ts'
+import { CANDIDATES } from './subjects/candidates.ts'
 import { performanceText, RESULTS, writePerformance } from './write-performance.ts'
 
 /** Above this the machine has other work, and figures are of both. */
@@ -30,7 +31,10 @@ try {
 }
 
 async function main(words: readonly string[]): Promise<void> {
-  const options = readOptions(words, [...BENCHES.map(({ name }) => name), MICRO])
+  const options = readOptions(words, {
+    benches: [...BENCHES.map(({ name }) => name), MICRO],
+    subjects: CANDIDATES.map(({ name }) => name),
+  })
   if (options.kind === 'run') await run(options, words)
   else if (options.kind === 'smoke') smoke(options.subjects)
   else if (options.kind === 'document') await writePerformance(Results.read(RESULTS))

@@ -9,7 +9,7 @@ import type { Subject } from '../subjects/subject.ts'
 const FEW = 2
 const MANY = 10_000
 /** Rounds with few subnets, before there are many. */
-const ROUNDS = 3
+const ROUNDS = 2
 
 /** Comes after all others: a map does not become small again. */
 export const mapSize: ComparedBench = {

@@ -26,7 +26,7 @@ export const roundTrip: ComparedBench = {
       async measure() {
         const idle = await roundTrips(subject, seconds)
         await using _awake = keepAwake()
-        const awake = await roundTrips(subject, seconds)
+        const awake = await roundTrips(subject, Math.ceil(seconds / 2))
         return {
           'rtt-p50': idle.p50,
           'rtt-p99': idle.p99,

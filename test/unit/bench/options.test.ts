@@ -3,7 +3,10 @@ import { test } from 'node:test'
 import { isWhole, readOptions, type RunOptions } from '../../../bench/options.ts'
 import { BENCHES, planOf } from '../../../bench/plan.ts'
 
-const NAMES = [...BENCHES.map(({ name }) => name), 'micro']
+const NAMES = {
+  benches: [...BENCHES.map(({ name }) => name), 'micro'],
+  subjects: ['n2n', 'tinc'],
+}
 
 function run(...words: string[]): RunOptions {
   const options = readOptions(words, NAMES)
@@ -74,6 +77,7 @@ test('other uses of the command are told apart', () => {
 
 test('what is not understood is refused', () => {
   refused('tpc')
+  refused('--subjects', 'n2n,n3n')
   refused('--rounds', '0')
   refused('--seconds', 'two')
   refused('--modes', 'fast')

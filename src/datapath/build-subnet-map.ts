@@ -1,4 +1,4 @@
-import { type Cidr, compareCidr } from '../net/cidr.ts'
+import type { Cidr } from '../net/cidr.ts'
 import { type Cidr6, isCidr6, prefixOf6 } from '../net/cidr6.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
 import { type Ipv6, ipv6Bytes } from '../net/ipv6.ts'
@@ -17,6 +17,8 @@ interface Entry<Prefix = Cidr | Cidr6> {
   readonly mtu: number
 }
 
+const CACHE_LINE_WORDS = 16
+
 type Words = readonly [number, number, number, number]
 
 /** Lays the tables out for SubnetMap; subnet-map-layout.ts draws it. */
@@ -24,22 +26,27 @@ export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
   const addressOf = new Map(tables.remote.map(({ publicIp }) => [keyOf(publicIp), publicIp]))
   const addresses = [...addressOf.values()]
   const peerOf = new Map([...addressOf.keys()].map((key, index) => [key, index + 1]))
+  const entries: Entry[] = tables.remote.map(({ subnet, vni, publicIp, vtepMac, mtu }) => ({
+    subnet,
+    vni,
+    peer: peerOf.get(keyOf(publicIp))!,
+    vtepMac,
+    mtu,
+  }))
   // Of equal subnets the local one wins, being written later.
-  const entries: Entry[] = [
-    ...tables.remote.map((remote) => ({ ...remote, peer: peerOf.get(keyOf(remote.publicIp))! })),
-    ...tables.local.map((local) => ({ ...local, peer: 0, vtepMac: tables.vtepMac, mtu: 0 })),
-  ]
-  const ipv4 = entries.filter(isIpv4).sort(byLengthThenBase)
+  for (const { subnet, vni } of tables.local) {
+    entries.push({ subnet, vni, peer: 0, vtepMac: tables.vtepMac, mtu: 0 })
+  }
+  const ipv4 = entries.filter(isIpv4)
   const ipv6 = entries.filter(isIpv6)
 
   const header = new Int32Array(at.HEADER_WORDS)
   bytesOf(header).set(macBytes(tables.vtepMac), at.OWN_MAC)
-  header[at.ENTRY_COUNT] = entries.length
   header[at.PEER_COUNT] = addresses.length
   header[at.FIRST_IPV6] = ipv4.length + 1
   const block = new Block(header)
   block.add(entryWords([...ipv4, ...ipv6]))
-  block.add(peerWords(addresses))
+  header[at.PEERS] = block.add(peerWords(addresses))
 
   const keys = addresses.map(wordsOf)
   const numbers = keys.map((_, index) => index + 1)
@@ -54,26 +61,24 @@ export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
   header[at.VNI_SLOTS] = vniTable.slots.length
   header[at.VNI_SEED] = vniTable.seed
 
-  const { root, nodes } = treeWords(ipv4.map(({ subnet }) => subnet))
+  const { root, nodes } = treeWords(ipv4)
   header[at.ROOT] = block.add(root)
   header[at.NODES] = block.add(nodes)
 
   const prefixes = ipv6.map(({ subnet }) => wordsOf(subnet.address))
   header[at.PREFIXES] = block.add(Int32Array.from(prefixes.flat()))
-  const lengths = lengthsInUse(ipv6.map(({ subnet }) => subnet.length))
-  header[at.LENGTH_COUNT] = lengths.length
-  const records = new Int32Array(lengths.length * at.LENGTH_WORDS)
+  // Longest first: the first that matches is the answer.
+  const byLength = [...placesByLength(ipv6)].sort(([a], [b]) => b - a)
+  const records = new Int32Array(byLength.length * at.LENGTH_WORDS)
+  header[at.LENGTH_COUNT] = byLength.length
   header[at.LENGTHS] = block.add(records)
-  for (const [index, length] of lengths.entries()) {
-    const ofLength = new Map(
-      ipv6.flatMap(({ subnet }, index) =>
-        subnet.length === length ? [[keyOf(subnet.address), index] as const] : [],
-      ),
-    )
-    const indices = [...ofLength.values()]
+  for (const [index, [length, places]] of byLength.entries()) {
+    const distinct = [
+      ...new Map(places.map((place) => [keyOf(ipv6[place]!.subnet.address), place])).values(),
+    ]
     const table = layOut(
-      indices.map((index) => header[at.FIRST_IPV6]! + index),
-      (index, seed) => hashOfWords(seed, ...prefixes[indices[index]!]!),
+      distinct.map((place) => header[at.FIRST_IPV6]! + place),
+      (index, seed) => hashOfWords(seed, ...prefixes[distinct[index]!]!),
     )
     const record = index * at.LENGTH_WORDS
     records.set(wordsOf(prefixOf6(2n ** 128n - 1n, length).address), record + at.MASK)
@@ -92,7 +97,7 @@ function keyOf(address: Ipv4 | Ipv6): number | string {
   return typeof address === 'bigint' ? address.toString(36) : address
 }
 
-/** Parts of the block, one behind the other. */
+/** Parts of the block, one behind the other, each at the begin of a cache line. */
 class Block {
   readonly #parts: Int32Array[] = []
   #words = 0
@@ -105,7 +110,7 @@ class Block {
   add(part: Int32Array): number {
     const begin = this.#words
     this.#parts.push(part)
-    this.#words += part.length
+    this.#words += paddedLength(part)
     return begin
   }
 
@@ -115,10 +120,14 @@ class Block {
     let begin = 0
     for (const part of this.#parts) {
       words.set(part, begin)
-      begin += part.length
+      begin += paddedLength(part)
     }
     return buffer
   }
+}
+
+function paddedLength(part: Int32Array): number {
+  return Math.ceil(part.length / CACHE_LINE_WORDS) * CACHE_LINE_WORDS
 }
 
 function entryWords(entries: readonly Entry[]): Int32Array {
@@ -150,47 +159,50 @@ function peerWords(addresses: readonly (Ipv4 | Ipv6)[]): Int32Array {
   return words
 }
 
-/** @param subnets by length, so that a longer prefix overwrites what it refines */
-function treeWords(subnets: readonly Cidr[]): { root: Int32Array; nodes: Int32Array } {
+/** @param entries numbered from 1 in this order */
+function treeWords(entries: readonly Entry<Cidr>[]): { root: Int32Array; nodes: Int32Array } {
   const root = new Int32Array(at.ROOT_WORDS)
-  const nodes = new Int32Array(nodeCount(subnets) * at.NODE_WORDS)
-  let made = 0
+  let nodes = new Int32Array(at.NODE_WORDS)
+  let end = 0
   /** Where the node below a word begins; made, and filled with what stood there, if there is none. */
-  const nodeBelow = (words: Int32Array, word: number): number => {
-    const value = words[word]!
+  const nodeBelow = (isRoot: boolean, word: number): number => {
+    const value = isRoot ? root[word]! : nodes[word]!
     if (value < 0) return ~value * at.NODE_WORDS
-    words[word] = ~made
-    const begin = made++ * at.NODE_WORDS
-    nodes.fill(value, begin, begin + at.NODE_WORDS)
+    const begin = end
+    end += at.NODE_WORDS
+    if (end > nodes.length) nodes = grown(nodes)
+    nodes.fill(value, begin, end)
+    const above = isRoot ? root : nodes
+    above[word] = ~(begin / at.NODE_WORDS)
     return begin
   }
-  for (const [index, { base, length }] of subnets.entries()) {
-    let words = root
-    let word = base >>> (32 - at.ROOT_BITS)
-    let bits = at.ROOT_BITS
-    while (length > bits) {
-      bits += at.NODE_BITS
-      word = nodeBelow(words, word) + ((base >>> (32 - bits)) & (at.NODE_WORDS - 1))
-      words = nodes
+  // Wider prefixes first, so that a longer one overwrites what it refines.
+  for (const [length, places] of [...placesByLength(entries)].sort(([a], [b]) => a - b)) {
+    for (const place of places) {
+      const { base } = entries[place]!.subnet
+      let word = base >>> (32 - at.ROOT_BITS)
+      let bits = at.ROOT_BITS
+      while (length > bits) {
+        const node = nodeBelow(bits === at.ROOT_BITS, word)
+        bits += at.NODE_BITS
+        word = node + ((base >>> (32 - bits)) & (at.NODE_WORDS - 1))
+      }
+      const words = bits === at.ROOT_BITS ? root : nodes
+      words.fill(place + 1, word, word + 2 ** (bits - length))
     }
-    words.fill(index + 1, word, word + 2 ** (bits - length))
   }
-  return { root, nodes }
+  return { root, nodes: nodes.subarray(0, end) }
 }
 
-/** At each level, a node for every address prefix that a longer subnet has. */
-function nodeCount(subnets: readonly Cidr[]): number {
-  let count = 0
-  for (let bits = at.ROOT_BITS; bits < 32; bits += at.NODE_BITS) {
-    const longer = subnets.filter(({ length }) => length > bits)
-    count += new Set(longer.map(({ base }) => base >>> (32 - bits))).size
-  }
-  return count
+function grown(words: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const longer = new Int32Array(words.length * 2)
+  longer.set(words)
+  return longer
 }
 
-/** Longest first: the first that matches is the answer. */
-function lengthsInUse(lengths: readonly number[]): number[] {
-  return [...new Set(lengths)].sort((a, b) => b - a)
+/** Places in the list of the subnets of each prefix length, in their order. */
+function placesByLength(entries: readonly Entry[]): Map<number, number[]> {
+  return Map.groupBy(entries.keys(), (place) => entries[place]!.subnet.length)
 }
 
 /** An address as SubnetMap compares it: the first of four words for IPv4, all four for IPv6. */
@@ -210,8 +222,4 @@ function isIpv4(entry: Entry): entry is Entry<Cidr> {
 
 function isIpv6(entry: Entry): entry is Entry<Cidr6> {
   return isCidr6(entry.subnet)
-}
-
-function byLengthThenBase(a: Entry<Cidr>, b: Entry<Cidr>): number {
-  return a.subnet.length - b.subnet.length || compareCidr(a.subnet, b.subnet)
 }

@@ -102,8 +102,6 @@ export class PathMtu {
           : this.#map.peerOf(address)
       limits[peer] = limit
     }
-    // Number 0 is no peer; an address that is in no table now must not limit it.
-    limits[0] = UNLIMITED
     return limits
   }
 }

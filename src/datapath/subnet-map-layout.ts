@@ -8,7 +8,7 @@
  * A word of the root or of a node is 0 (nothing), the number of an entry, or ~number of a node, which
  * decides by the next four bits: two nodes below the root are a /24, four a /32, whatever the size.
  */
-export const ENTRY_COUNT = 0
+export const PEERS = 0
 export const PEER_COUNT = 1
 export const PEER_TABLE = 2
 export const PEER_SLOTS = 3

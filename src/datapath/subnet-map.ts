@@ -40,7 +40,7 @@ export class SubnetMap {
     this.#endOfLengths = this.#lengths + words[at.LENGTH_COUNT]! * at.LENGTH_WORDS
     this.#prefixes = words[at.PREFIXES]! - words[at.FIRST_IPV6]! * at.PREFIX_WORDS
     this.peerCount = words[at.PEER_COUNT]!
-    this.#peers = at.ENTRIES + (words[at.ENTRY_COUNT]! + 1) * at.ENTRY_WORDS
+    this.#peers = words[at.PEERS]!
   }
 
   /** The entry of the longest prefix that holds the address, or NO_ENTRY. */

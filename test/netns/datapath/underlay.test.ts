@@ -241,6 +241,10 @@ test('a socket on all addresses of both families is found as the owner too', asy
   for (const { own } of FAMILIES) assert.throws(() => open(own, { port: socket.port }), /in use by/)
 })
 
+test('an address of IPv4 in IPv6’s clothes is refused: peers are of one family', () => {
+  assert.throws(() => open(parseIpv6('::ffff:10.9.9.1')), /cannot bind .*: EINVAL/)
+})
+
 test('the peer’s number in the map leads to its address', () => {
   for (const { own, peer } of FAMILIES) {
     using host = new Sending(own, peer)

@@ -1,3 +1,4 @@
+import { Relay } from '../../../lab/relay.ts'
 import type { ForwardingTables } from '../../../src/datapath/tables.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
@@ -146,6 +147,14 @@ export class Sites implements AsyncDisposable {
       await this.addressUnderlay(site)
     }
     return middle
+  }
+
+  /** A cable between the first two that can be made bad. */
+  async wireRelay(): Promise<Relay> {
+    const [left, right] = this.sites.map(({ host }) => ({ netns: host.name, device: 'u0' }))
+    const relay = this.#stack.use(await Relay.between(left!, right!, VXLAN_PORT))
+    for (const site of this.sites) await this.addressUnderlay(site)
+    return relay
   }
 
   async addressUnderlay(site: Site): Promise<void> {

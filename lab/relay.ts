@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { OverlayError } from '../src/errors.ts'
+import { command } from './command.ts'
+import type { Faults } from './faults.ts'
+import type { RelayCounts, RelayOrder } from './run-relay.ts'
+
+const PROGRAM = new URL('run-relay.ts', import.meta.url).pathname
+
+/** Frames that a device holds for the relay: what a switch's buffer is. */
+const QUEUE = 10_000
+
+/** A device of the relay, and the namespace and name that it is to have. */
+export interface RelayEnd {
+  readonly netns: string
+  readonly device: string
+}
+
+/**
+ * A cable between two namespaces that loses, doubles, delays, reorders and corrupts datagrams to a UDP
+ * port, as the kernel's netem does where it is built in. Its devices go with it.
+ */
+export class Relay implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #lines: AsyncIterableIterator<string>
+  #errors = ''
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+    this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
+    child.stderr!.on('data', (chunk) => (this.#errors += String(chunk)))
+  }
+
+  /** Makes a device in each namespace, down and without addresses, and connects them. */
+  static async between(left: RelayEnd, right: RelayEnd, port: number): Promise<Relay> {
+    // In a nameless namespace of its own: two devices of these names are nobody else's concern.
+    const words = ['--net', process.execPath, PROGRAM, String(port)]
+    const relay = new Relay(spawn('unshare', words, { stdio: 'pipe' }))
+    await relay.#answer()
+    const inside = ['nsenter', `--net=/proc/${relay.#child.pid}/ns/net`, 'ip', 'link', 'set', 'dev']
+    for (const [name, { netns, device }] of Object.entries({ left, right })) {
+      await command([...inside, name, 'txqueuelen', String(QUEUE), 'netns', netns, 'name', device])
+    }
+    return relay
+  }
+
+  /** From the next datagram on. */
+  async use(faults: Faults): Promise<void> {
+    await this.#ask({ faults })
+  }
+
+  /** Since it was made. */
+  async counts(): Promise<RelayCounts> {
+    return (await this.#ask('counts')) as RelayCounts
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const exited = once(this.#child, 'exit')
+    this.#child.kill('SIGKILL')
+    await exited
+  }
+
+  async #ask(order: RelayOrder): Promise<unknown> {
+    this.#child.stdin!.write(`${JSON.stringify(order)}\n`)
+    return this.#answer()
+  }
+
+  async #answer(): Promise<unknown> {
+    const { value, done } = await this.#lines.next()
+    if (done) throw new OverlayError('host_state', `the relay ended: ${this.#errors}`)
+    return JSON.parse(value)
+  }
+}

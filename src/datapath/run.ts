@@ -2,7 +2,7 @@ import { load16, load32, store16 } from '../packet/bytes.ts'
 import { pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
 import { FRAGMENT, IPV4_LENGTH, sealHeader, TOS, TOTAL_LENGTH, TTL } from '../packet/ipv4.ts'
-import { HOP_LIMIT, IPV6_LENGTH, isSameAddress6, PAYLOAD_LENGTH } from '../packet/ipv6.ts'
+import { HOP_LIMIT, IPV6_LENGTH, isSamePair6, PAYLOAD_LENGTH } from '../packet/ipv6.ts'
 import {
   ACK,
   ECE,
@@ -38,11 +38,11 @@ export class Run {
   readonly pieces: Gather
   segments = 0
   readonly #memory: PacketMemory
+  readonly #view: DataView
   /** The first segment. */
   #at = 0
   #version = 0
   #sourceAt = 0
-  #destinationAt = 0
   #source = 0
   #destination = 0
   #transportAt = 0
@@ -61,6 +61,7 @@ export class Run {
 
   constructor(memory: PacketMemory) {
     this.#memory = memory
+    this.#view = new DataView(memory.bytes.buffer)
     this.pieces = new Gather(memory, MAX_PIECES)
   }
 
@@ -80,11 +81,7 @@ export class Run {
     if (this.#version === 4) {
       return this.#source === packet.source && this.#destination === packet.destination
     }
-    const { bytes } = this.#memory
-    return (
-      isSameAddress6(bytes, this.#sourceAt, packet.sourceAt) &&
-      isSameAddress6(bytes, this.#destinationAt, packet.destinationAt)
-    )
+    return isSamePair6(this.#view, this.#sourceAt, packet.sourceAt)
   }
 
   begin(packet: InnerPacket): void {
@@ -92,7 +89,6 @@ export class Run {
     this.#at = packet.at
     this.#version = packet.version
     this.#sourceAt = packet.sourceAt
-    this.#destinationAt = packet.destinationAt
     this.#source = packet.source
     this.#destination = packet.destination
     this.#transportAt = packet.transportAt

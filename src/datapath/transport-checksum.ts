@@ -1,6 +1,7 @@
 import { load16, store16 } from '../packet/bytes.ts'
 import { checksumOf, fold, pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
+import { ADDRESS6_LENGTH } from '../packet/ipv6.ts'
 import { TCP_CHECKSUM } from '../packet/tcp.ts'
 import { UDP_CHECKSUM, UDP_TOTAL } from '../packet/udp.ts'
 
@@ -44,7 +45,10 @@ export function verify(bytes: Uint8Array, packet: InnerPacket, sum: SumBytes): n
   const field = load16(bytes, packet.transportAt + checksumFieldOf(packet))
   if (packet.kind === KIND_UDP && field === 0) return CHECKSUM_NONE
   const covered = coveredLength(bytes, packet)
-  const pseudo = pseudoSumFor(bytes, packet, covered)
+  const pseudo =
+    packet.version === 6
+      ? fold(sum(packet.sourceAt, 2 * ADDRESS6_LENGTH) + packet.protocol + covered)
+      : pseudoHeaderSum(packet.source, packet.destination, packet.protocol, covered)
   if (fold(pseudo + sum(packet.transportAt, covered)) === 0xffff) return CHECKSUM_VALID
   // A device completes a checksum up to the packet's end.
   const isWhole = covered === packet.length - packet.headerLength

@@ -1,6 +1,6 @@
 /**
- * Network-order loads and stores over (bytes, offset). Shifts on a Uint8Array: several times as fast
- * as a DataView, and no object is made per packet. Callers have checked the bounds (classify.ts).
+ * Network-order loads and stores over (bytes, offset): no object is made per packet. Callers have
+ * checked the bounds (classify.ts).
  */
 export function load16(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!

@@ -96,7 +96,19 @@ export function isUnroutable6(bytes: Uint8Array, addressAt: number): boolean {
   return before === 0 || before === 0xffff
 }
 
-export function isSameAddress6(bytes: Uint8Array, a: number, b: number): boolean {
-  for (let i = 0; i < ADDRESS6_LENGTH; i++) if (bytes[a + i] !== bytes[b + i]) return false
-  return true
+/** Whether two packets, whose source addresses are at these offsets, have the same source and destination. */
+export function isSamePair6(view: DataView, a: number, b: number): boolean {
+  return (
+    isSameAddress6(view, a, b) && isSameAddress6(view, a + ADDRESS6_LENGTH, b + ADDRESS6_LENGTH)
+  )
+}
+
+/** In words, which a DataView reads at any alignment. */
+function isSameAddress6(view: DataView, a: number, b: number): boolean {
+  return (
+    view.getInt32(a) === view.getInt32(b) &&
+    view.getInt32(a + 4) === view.getInt32(b + 4) &&
+    view.getInt32(a + 8) === view.getInt32(b + 8) &&
+    view.getInt32(a + 12) === view.getInt32(b + 12)
+  )
 }

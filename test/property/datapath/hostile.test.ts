@@ -7,6 +7,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type CounterName } from '../../../src/datapath/counters.ts'
+import type { ForwardingTables } from '../../../src/datapath/tables.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
+import { parseCidr6 } from '../../../src/net/cidr6.ts'
+import { parseIpv4 } from '../../../src/net/ipv4.ts'
 import { GuardedForwarder, type Outcome } from '../../support/guarded-forwarder.ts'
 import { byFlow, deliveries, kernelPackets } from '../../support/naive-delivery.ts'
 import {
@@ -50,6 +54,7 @@ const HONEST: readonly Partial<NaivePacket>[] = [
   { fragment: 0x2000, extensions: [extension(44, 0, 0, 1)], protocol: UDP },
   { extensions: [extension(44, 0, 0, 0, 1)] },
   { extensions: [extension(43, 0, 4, 1)] },
+  { extensions: [extension(60, 55, ...bytesOf(446))] },
   { protocol: 1 },
   { protocol: 51 },
 ]
@@ -62,20 +67,27 @@ type Change =
   | { readonly cut: number }
   | { readonly more: number }
 
-/** Of the VXLAN and Ethernet header, of the IP header, of what follows. */
-const place = fc.oneof(
-  { weight: 1, arbitrary: fc.nat(21) },
-  { weight: 5, arbitrary: fc.integer({ min: 20, max: 61 }) },
-  { weight: 3, arbitrary: fc.integer({ min: 42, max: 130 }) },
-)
-const WORDS = [0, 1, 7, 8, 19, 20, 39, 40, 60, 255, 1000, 0x3fff, 0x4000, 0x7fff, 0xfffe, 0xffff]
-const change: fc.Arbitrary<Change> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ at: place, byte: fc.nat(255) }) },
-  { weight: 3, arbitrary: fc.record({ at: place, word: fc.constantFrom(...WORDS) }) },
-  { weight: 4, arbitrary: fc.record({ at: place, add: fc.constantFrom(-8, -4, -1, 1, 4, 8) }) },
-  { weight: 1, arbitrary: fc.record({ cut: fc.nat(140) }) },
-  { weight: 1, arbitrary: fc.record({ more: fc.integer({ min: 1, max: 60 }) }) },
-)
+/** In what stands before the IP header, in the IP header, in what follows. */
+const placeAround = (ip: number): fc.Arbitrary<number> =>
+  fc.oneof(
+    { weight: 1, arbitrary: fc.nat(ip - 1) },
+    { weight: 5, arbitrary: fc.integer({ min: ip - 2, max: ip + 39 }) },
+    { weight: 3, arbitrary: fc.integer({ min: ip + 20, max: ip + 108 }) },
+  )
+const WORDS = [
+  0, 1, 7, 8, 19, 20, 39, 40, 60, 255, 1000, 0x0800, 0x3fff, 0x4000, 0x7fff, 0x86dd, 0xfffe, 0xffff,
+]
+const changeOf = (place: fc.Arbitrary<number>): fc.Arbitrary<Change> =>
+  fc.oneof(
+    { weight: 3, arbitrary: fc.record({ at: place, byte: fc.nat(255) }) },
+    { weight: 3, arbitrary: fc.record({ at: place, word: fc.constantFrom(...WORDS) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ at: place, add: fc.constantFrom(-8, -4, -1, 1, 2, 4, 8) }),
+    },
+    { weight: 1, arbitrary: fc.record({ cut: fc.nat(140) }) },
+    { weight: 1, arbitrary: fc.record({ more: fc.integer({ min: 1, max: 60 }) }) },
+  )
 
 function changed(bytes: Uint8Array, changes: readonly Change[]): Uint8Array<ArrayBuffer> {
   let result = Uint8Array.from(bytes)
@@ -90,10 +102,12 @@ function changed(bytes: Uint8Array, changes: readonly Change[]): Uint8Array<Arra
   return result
 }
 
-/** Makes the checksums right again, so that a change is not refused for them alone. */
-function repaired(packet: Uint8Array): Uint8Array {
+/** Whether checksums are made right again, so that a change is not refused for them alone. */
+type Repair = 'none' | 'complete' | 'partial' | 'zero'
+
+function repaired(packet: Uint8Array, repair: Repair): Uint8Array {
   const parts = naiveParts(packet)
-  if (!parts) return packet
+  if (!parts || repair === 'none') return packet
   const copy = Uint8Array.from(packet)
   const seal = (at: number, sum: () => number): void => {
     copy.set([0, 0], at)
@@ -102,10 +116,15 @@ function repaired(packet: Uint8Array): Uint8Array {
   }
   const { version, headerLength, protocol, transport } = parts
   if (version === 4) seal(10, () => naiveSum(copy.slice(0, headerLength)))
-  if (transport && transport.checksum !== 'none') {
+  if (transport) {
     const pseudo = naivePseudoHeader(copy, version, protocol, transport.covered)
     const end = headerLength + transport.covered
-    seal(transport.fieldAt, () => naiveSum(joined(pseudo, copy.slice(headerLength, end))))
+    seal(transport.fieldAt, () =>
+      repair === 'partial'
+        ? 0xffff - naiveSum(pseudo)
+        : naiveSum(joined(pseudo, copy.slice(headerLength, end))),
+    )
+    if (repair === 'zero') copy.set([0, 0], transport.fieldAt)
   }
   return copy
 }
@@ -131,7 +150,7 @@ interface Stream {
   readonly pieces: readonly {
     readonly checksum: 'complete' | 'partial'
     readonly changes: readonly Change[]
-    readonly repair: boolean
+    readonly repair: Repair
   }[]
 }
 
@@ -150,8 +169,11 @@ const stream: fc.Arbitrary<Stream> = fc.record({
         { weight: 7, arbitrary: fc.constant('complete' as const) },
         { weight: 1, arbitrary: fc.constant('partial' as const) },
       ),
-      changes: fc.oneof(fc.constant([]), fc.array(change, { maxLength: 3 })),
-      repair: fc.boolean(),
+      changes: fc.oneof(fc.constant([]), fc.array(changeOf(placeAround(22)), { maxLength: 3 })),
+      repair: fc.oneof(
+        { weight: 4, arbitrary: fc.constantFrom<Repair>('none', 'complete') },
+        { weight: 1, arbitrary: fc.constantFrom<Repair>('partial', 'zero') },
+      ),
     }),
     { minLength: 1, maxLength: 5 },
   ),
@@ -167,7 +189,7 @@ function framesOf({ kind, isIpv6, size, tos, pieces }: Stream): Uint8Array[] {
       ...HONEST[kind],
     }
     const frame = changed(naiveFrame(naivePacket(packet, checksum)), changes)
-    return repair ? joined(frame.slice(0, 22), repaired(frame.slice(22))) : frame
+    return joined(frame.slice(0, 22), repaired(frame.slice(22), repair))
   })
 }
 
@@ -187,7 +209,19 @@ function framesIn(datagram: Uint8Array, groSize: number): Uint8Array[] {
   )
 }
 
-const [tablesA, tablesB] = [dualTablesOf('a'), dualTablesOf('b')]
+/** A third host, which only its outer address tells from the other. */
+function tablesOf(host: 'a' | 'b'): ForwardingTables {
+  const tables = dualTablesOf(host)
+  const third = { ...tables.remote[0]!, publicIp: HOST_C, vni: 7 }
+  const subnets = [parseCidr('10.5.3.0/24'), parseCidr6('fd00:5:3::/64')]
+  return {
+    ...tables,
+    remote: [...tables.remote, ...subnets.map((subnet) => ({ ...third, subnet }))],
+  }
+}
+
+const HOST_C = parseIpv4('10.9.9.3')
+const [tablesA, tablesB] = [tablesOf('a'), tablesOf('b')]
 const receiver = new GuardedForwarder(tablesB)
 
 function assertReceivedByRules(
@@ -283,7 +317,7 @@ test('of hostile packets from the TUN exactly what the naive rules allow is sent
       }),
       fc.constantFrom('plain', 'partial', 'super'),
       fc.constantFrom(1, 100, 999, 1380, 1400, 3000),
-      fc.array(change, { maxLength: 3 }),
+      fc.array(changeOf(placeAround(10)), { maxLength: 3 }),
       inMemory,
       ({ kind, isIpv6, size, fragment }, vnet, gsoSize, changes, at) => {
         const packet = {

@@ -364,6 +364,19 @@ test('an oversize datagram that is one segment is written as it came', () => {
   }
 })
 
+test('an oversize datagram with options behind it is not cut', () => {
+  const whole = naivePacket({ ...PLAIN, protocol: UDP, payload: new Uint8Array(2000) })
+  const shorter = naivePacket({ ...PLAIN, protocol: UDP, payload: new Uint8Array(1900) })
+  const bytes = joined(whole.slice(0, 20), shorter.slice(20, 28), whole.slice(28))
+  const host = new MemoryForwarder(dualTablesOf('b'))
+  host.fromUnderlay(naiveFrame(bytes), { source: HOST_A, groSize: 1000 })
+  host.flush()
+  assert.deepEqual(
+    host.written.map((written) => Buffer.from(written)),
+    [Buffer.from(withVnet({}, bytes))],
+  )
+})
+
 test('TCP and UDP of the same ports are flows of their own', () => {
   const [tcp, udp] = [PLAIN, { ...PLAIN, protocol: UDP }].map((base) => streamOf(base, [{}, {}]))
   const turns = [tcp![0]!, udp![0]!, tcp![1]!, udp![1]!].map((packet) => naivePacket(packet))

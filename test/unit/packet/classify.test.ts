@@ -56,6 +56,11 @@ test('a header or length that does not fit what is there is malformed', () => {
     'version 5': changed(tcp, 0, 0x55),
     'a header of 16 bytes': changed(tcp, 0, 0x44),
     'a header longer than the packet': changed(tcp, 0, 0x4f),
+    'a header longer than a packet of another protocol': changed(
+      naivePacket({ ...PLAIN, protocol: 1, payload }),
+      0,
+      0x46,
+    ),
     'a total length one too large': changed(tcp, 3, tcp.length + 1),
     'a total length one too small': changed(tcp, 3, tcp.length - 1),
     'bytes after the packet': joined(tcp, payload),

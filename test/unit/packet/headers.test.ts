@@ -95,13 +95,21 @@ test('an IPv6 header reads and writes as RFC 8200 draws it', () => {
   assert.equal(ipv6.payloadLengthOf(vector, 2), 20)
   assert.equal(vector[2 + ipv6.NEXT_HEADER], 6)
   assert.equal(vector[2 + ipv6.HOP_LIMIT], 64)
-  assert.ok(!ipv6.isSameAddress6(vector, 2 + ipv6.SOURCE6, 2 + ipv6.DESTINATION6))
-  assert.ok(ipv6.isSameAddress6(vector, 2 + ipv6.SOURCE6, 2 + ipv6.SOURCE6))
   for (const value of [0, 0xff, 0x5a, 0xa7]) {
     ipv6.storeTrafficClass(vector, 2, value)
     assert.equal(ipv6.trafficClassOf(vector, 2), value)
     assert.equal(vector[2]! >>> 4, 6)
     assert.equal(vector[3]! & 15, 1)
+  }
+})
+
+test('packets of IPv6 have the same addresses if all of their 32 bytes are', () => {
+  const one = Uint8Array.from({ length: 32 }, (_, index) => index * 9)
+  const view = (other: Uint8Array): DataView =>
+    new DataView(Uint8Array.from([0, ...one, ...other]).buffer)
+  assert.ok(ipv6.isSamePair6(view(one), 1, 33))
+  for (const at of one.keys()) {
+    assert.ok(!ipv6.isSamePair6(view(one.with(at, one[at]! ^ 1)), 1, 33))
   }
 })
 

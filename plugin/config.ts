@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import type { UdpReceiveOffload, UdpSegmentation } from '../src/datapath/udp-offload.ts'
 import { messageOf, OverlayError } from '../src/errors.ts'
 import type { LogLevel } from '../src/log.ts'
 import { formatCidr, type Cidr } from '../src/net/cidr.ts'
@@ -7,6 +9,7 @@ import { nearMiss } from './near-miss.ts'
 import { Secret } from './secret.ts'
 import type { ListenAddress } from './setting-schemas.ts'
 import { SETTINGS, type Setting, type SettingName, type SettingValues } from './settings.ts'
+import { workersFor } from './worker-count.ts'
 
 /** How to reach etcd. */
 export interface EtcdConfig {
@@ -38,6 +41,9 @@ export interface Config {
   readonly vxlanPort: number
   readonly datapath: 'userspace'
   readonly workers: number
+  readonly busyPollUs: number
+  readonly udpSegmentation: UdpSegmentation
+  readonly udpReceiveOffload: UdpReceiveOffload
   readonly dscp: number | 'inherit'
   readonly socket: string
   readonly stateDir: string
@@ -76,7 +82,10 @@ export function loadConfig(env: Environment): Config {
     subnetLength: all.SUBNET_LEN,
     vxlanPort: all.VXLAN_PORT,
     datapath: all.DATAPATH,
-    workers: all.WORKERS,
+    workers: all.WORKERS ?? workersFor(availableParallelism()),
+    busyPollUs: all.BUSY_POLL_US,
+    udpSegmentation: all.UDP_SEGMENTATION,
+    udpReceiveOffload: all.UDP_RECEIVE_OFFLOAD,
     dscp: all.DSCP,
     socket: all.SOCKET,
     stateDir: all.STATE_DIR,

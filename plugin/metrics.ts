@@ -9,6 +9,10 @@ export interface MetricsSnapshot {
   readonly drops: Readonly<Record<string, number>>
   /** Packets the host's isolation rules dropped, by rule. */
   readonly isolationDrops: Readonly<Record<string, number>>
+  /** Packets lost before the forwarder read them, because containers sent faster than it. */
+  readonly tunQueueDrops: number
+  /** What the kernel can do and is used for, null while nothing is forwarded. */
+  readonly datapath: Readonly<Record<string, string | number | boolean>> | null
   readonly storeConnected: boolean
   /** Keys in the store that were wrong and left out. */
   readonly storeProblems: number
@@ -47,6 +51,23 @@ export function metricsText(snapshot: MetricsSnapshot): Promise<string> {
     total(name, `Forwarder: ${name.replaceAll('_', ' ')}`, value)
   }
   totalBy('drops', 'Packets the forwarder dropped', 'reason', snapshot.drops)
+  total(
+    'tun_queue_drops',
+    'Packets lost because the queue of the TUN was full: containers sent faster than was read',
+    snapshot.tunQueueDrops,
+  )
+  if (snapshot.datapath !== null) {
+    const labels = Object.entries(snapshot.datapath).map(([name, value]): [string, string] => [
+      name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      String(value),
+    ])
+    new Gauge({
+      name: 'overlay_ts_datapath_info',
+      help: 'What the kernel can do and the forwarder makes use of, as labels',
+      labelNames: labels.map(([name]) => name),
+      registers: [...registers],
+    }).set(Object.fromEntries(labels), 1)
+  }
   totalBy(
     'isolation_drops',
     "Packets the host's isolation rules dropped",

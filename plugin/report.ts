@@ -1,6 +1,8 @@
 import type { Controller } from '../src/control/controller.ts'
 import { COUNTER_GROUPS } from '../src/datapath/counters.ts'
+import type { Datapath } from '../src/datapath/datapath.ts'
 import { readIsolationCounters } from '../src/linux/isolation.ts'
+import { readTunQueue, type TunQueueState } from '../src/linux/tun-queue.ts'
 import { formatCidr } from '../src/net/cidr.ts'
 import { formatIpv4 } from '../src/net/ipv4.ts'
 import type { MetricsSnapshot } from './metrics.ts'
@@ -18,7 +20,9 @@ export async function metricsOf({
   dockerConnected,
 }: ReportParts): Promise<MetricsSnapshot> {
   const { journal, mirror, reconciler } = controller
-  const all = Object.entries(reconciler.datapath?.counters() ?? {})
+  const { datapath } = reconciler
+  const queue = await readTunQueue()
+  const all = Object.entries(datapath?.counters() ?? {})
   const isDrop = ([name]: [string, number]): boolean => /_drop_/.test(name)
   const isolationDrops = Object.entries((await readIsolationCounters()) ?? {}).map(
     ([rule, { packets }]): [string, number] => [rule, packets],
@@ -29,6 +33,8 @@ export async function metricsOf({
       all.filter(isDrop).map(([name, value]) => [name.replace('_drop_', '_'), value]),
     ),
     isolationDrops: Object.fromEntries(isolationDrops),
+    tunQueueDrops: queue?.dropped ?? 0,
+    datapath: datapath === null ? null : { ...datapath.capabilities(), ...queueLabels(queue) },
     storeConnected: mirror.status().state === 'up',
     storeProblems: controller.problems.length,
     dockerConnected: dockerConnected(),
@@ -68,8 +74,17 @@ export async function stateOf({ controller, dockerConnected }: ReportParts): Pro
     problems: view.problems,
     networks: journal.networks.values(),
     endpoints: journal.endpoints.values(),
+    datapath: reconciler.datapath === null ? null : await datapathOf(reconciler.datapath),
+    tunQueue: await readTunQueue(),
     counters: reconciler.datapath?.counters() ?? null,
     counterMeanings: COUNTER_GROUPS,
     isolation: await readIsolationCounters(),
   }
 }
+
+async function datapathOf(datapath: Datapath): Promise<object> {
+  return { ...datapath.capabilities(), shares: await datapath.workers() }
+}
+
+const queueLabels = (queue: TunQueueState | null): Readonly<Record<string, string | number>> =>
+  queue === null ? {} : { qdisc: queue.qdisc, queueLength: queue.length }

@@ -125,9 +125,25 @@ export const SETTINGS = {
     schema: oneOf(['userspace'], { kernel: 'the kernel datapath is not part of this version' }),
   },
   WORKERS: {
-    fallback: '1',
-    meaning: 'Threads of the forwarder',
+    fallback: '',
+    meaning: 'Threads of the forwarder; each takes 25 MB of memory',
+    whenUnset: 'half the cores, 1 to 4',
     schema: wholeNumber(1, 64),
+  },
+  BUSY_POLL_US: {
+    fallback: '100',
+    meaning: 'Microseconds a thread looks for the next small packet before it sleeps; 0 for never',
+    schema: wholeNumber(0, 1000),
+  },
+  UDP_SEGMENTATION: {
+    fallback: 'auto',
+    meaning: 'One send carries many datagrams: on, off, or as the kernel is known to do it well',
+    schema: oneOf(['auto', 'on', 'off']),
+  },
+  UDP_RECEIVE_OFFLOAD: {
+    fallback: 'auto',
+    meaning: 'One receive brings many datagrams: on, off, or as the kernel is known to do it well',
+    schema: oneOf(['auto', 'on', 'off']),
   },
   DSCP: {
     fallback: '0',

@@ -171,10 +171,10 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
     capabilities: () => ({ ...capabilities }),
     workers: () =>
       Promise.all(
-        threads.map(async ({ counters, heap }) => ({
-          fromContainers: counters.get(COUNTER.tun_packets),
-          fromUnderlay: counters.get(COUNTER.rx_frames),
-          heapBytes: await heap(),
+        threads.map(async (thread) => ({
+          fromContainers: thread.counters.get(COUNTER.tun_packets),
+          fromUnderlay: thread.counters.get(COUNTER.rx_frames),
+          heapBytes: await thread.heap(),
         })),
       ),
     stop: () => cleanup.disposeAsync(),

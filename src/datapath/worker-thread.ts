@@ -75,12 +75,15 @@ export function startWorker(options: WorkerOptions, events: WorkerEvents): Worke
       maps.postMessage(map, [])
       wake()
     },
-    // Answered between two instructions of the loop, which returns to no event loop.
-    heap: () =>
-      worker.getHeapStatistics().then(
+    async heap() {
+      // Answered between two instructions of the loop, so it must not sleep in poll(2).
+      const statistics = worker.getHeapStatistics()
+      if (Atomics.load(stop, 0) === 0) wake()
+      return statistics.then(
         (heap) => heap.used_heap_size,
         () => null,
-      ),
+      )
+    },
     end() {
       if (Atomics.exchange(stop, 0, 1) === 0) wake()
       return ended.promise

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { loadConfig, type Environment } from '../../../plugin/config.ts'
 import { describeConfig } from '../../../plugin/describe-config.ts'
 import { SETTINGS } from '../../../plugin/settings.ts'
+import { workersFor } from '../../../plugin/worker-count.ts'
 import { OverlayError } from '../../../src/errors.ts'
 import { formatCidr } from '../../../src/net/cidr.ts'
 import { formatIpv4 } from '../../../src/net/ipv4.ts'
@@ -30,6 +31,10 @@ function fileWith(t: TestContext, content: string): string {
   return path
 }
 
+test('the forwarder has a thread for two cores, at least one and at most four', () => {
+  assert.deepEqual([1, 2, 3, 4, 7, 8, 64].map(workersFor), [1, 1, 1, 2, 3, 4, 4])
+})
+
 test('an empty environment gives the documented defaults', () => {
   const config = loadConfig({})
   assert.deepEqual(config.etcd, { endpoints: [], prefix: '/overlay-ts', tls: null, auth: null })
@@ -37,7 +42,10 @@ test('an empty environment gives the documented defaults', () => {
   assert.equal(config.poolLength, 17)
   assert.equal(config.subnetLength, 24)
   assert.equal(config.vxlanPort, 8472)
-  assert.equal(config.workers, 1)
+  assert.equal(config.workers, workersFor(availableParallelism()))
+  assert.equal(config.busyPollUs, 100)
+  assert.equal(config.udpSegmentation, 'auto')
+  assert.equal(config.udpReceiveOffload, 'auto')
   assert.equal(config.dscp, 0)
   assert.equal(config.datapath, 'userspace')
   assert.equal(config.iface, null)
@@ -71,6 +79,9 @@ test('every variable is taken', (t) => {
     VXLAN_PORT: '4789',
     DATAPATH: 'userspace',
     WORKERS: '4',
+    BUSY_POLL_US: '0',
+    UDP_SEGMENTATION: 'off',
+    UDP_RECEIVE_OFFLOAD: 'on',
     DSCP: 'inherit',
     SOCKET: '/run/docker/plugins/web.sock',
     STATE_DIR: '/data',
@@ -96,6 +107,9 @@ test('every variable is taken', (t) => {
   assert.equal(config.subnetLength, 26)
   assert.equal(config.vxlanPort, 4789)
   assert.equal(config.workers, 4)
+  assert.equal(config.busyPollUs, 0)
+  assert.equal(config.udpSegmentation, 'off')
+  assert.equal(config.udpReceiveOffload, 'on')
   assert.equal(config.dscp, 'inherit')
   assert.equal(config.socket, '/run/docker/plugins/web.sock')
   assert.equal(config.stateDir, '/data')
@@ -261,8 +275,8 @@ test('the effective configuration is one aligned line for each variable', () => 
     lines.map((line) => line.split(' ')[0]),
     Object.keys(SETTINGS),
   )
-  assert.ok(lines.includes('NETWORK             10.64.0.0/12'))
+  assert.ok(lines.includes('NETWORK              10.64.0.0/12'))
   const port = lines.find((line) => line.startsWith('VXLAN_PORT'))
-  assert.match(port ?? '', /^VXLAN_PORT {10}8472 +\(default\)$/)
+  assert.match(port ?? '', /^VXLAN_PORT {11}8472 +\(default\)$/)
   assert.equal(new Set(lines.filter((l) => l.endsWith('(default)')).map((l) => l.length)).size, 1)
 })

@@ -12,38 +12,61 @@ import { messageOf, OverlayError } from '../src/errors.ts'
 import { waitFor } from '../test/support/wait.ts'
 import { inMode } from './modes.ts'
 import { pinHosts } from './pinning.ts'
-import { withStage } from './stage.ts'
+import { createLab, withSubjects } from './stage.ts'
 import type { Subject } from './subjects/subject.ts'
 
 const FILL = 1000
 
 const say = (line: string): void => console.error(`smoke: ${line}`)
-const only = process.argv.slice(2)
+const words = process.argv.slice(2)
+const options = { rounds: 1, seconds: 1, say, ...(words.length > 0 && { only: words }) }
 try {
-  await withStage(
-    { rounds: 1, seconds: 1, say, ...(only.length > 0 && { only }) },
-    async (stage) => {
-      for (const subject of stage.subjects) {
-        await subject.fill?.(FILL)
-        say(`${subject.name}: ${await moves(subject)}, ${busy(subject, stage.hosts)}`)
-      }
-      for (const mode of ['passed', 'segmented'] as const) {
-        await using _mode = await inMode(stage, mode)
-        await using _pinned = await pinHosts(stage, [0, 1])
-        for (const subject of stage.subjects) {
-          say(`${subject.name}, ${mode}, pinned: ${await moves(subject)}`)
-        }
-      }
-    },
-  )
+  await smoke()
 } catch (error) {
   say(messageOf(error))
   process.exitCode = 1
 }
-const left = namespaces()
-if (left.length > 0) {
-  say(`namespaces are left: ${left.join(', ')}`)
+for (const name of namespaces()) blame(`namespace ${name} is left`)
+
+async function smoke(): Promise<void> {
+  await using lab = await createLab(say)
+  const before = await Promise.all(lab.hosts.map(stateOf))
+  await withSubjects(lab, options, async (stage) => {
+    for (const { name, why } of stage.absent) blame(`${name} is not there: ${why}`)
+    for (const subject of stage.subjects) {
+      await subject.fill?.(FILL)
+      say(`${subject.name}: ${await moves(subject)}, ${busy(subject, stage.hosts)}`)
+    }
+    for (const mode of ['passed', 'segmented'] as const) {
+      await using _mode = await inMode(stage, mode)
+      await using _pinned = await pinHosts(stage, [0, 1])
+      for (const subject of stage.subjects) {
+        say(`${subject.name}, ${mode}, pinned: ${await moves(subject)}`)
+      }
+    }
+  })
+  const after = await Promise.all(lab.hosts.map(stateOf))
+  for (const [index, host] of lab.hosts.entries()) {
+    for (const line of without(after[index]!, before[index]!))
+      blame(`left on ${host.name}: ${line}`)
+    for (const line of without(before[index]!, after[index]!))
+      blame(`gone on ${host.name}: ${line}`)
+  }
+}
+
+function blame(line: string): void {
+  say(line)
   process.exitCode = 1
+}
+
+/** The host's network, and the programs that run on it, as lines. */
+async function stateOf(host: DockerHost): Promise<string[]> {
+  const programs = await host.exec('ps', '-A', '-o', 'comm=')
+  return [...(await host.stateText()).split('\n'), ...programs.split('\n')]
+}
+
+function without(lines: readonly string[], known: readonly string[]): string[] {
+  return lines.filter((line) => !known.includes(line))
 }
 
 /** What a ping and a second of TCP did. @throws OverlayError when nothing passes */

@@ -27,10 +27,24 @@ export type StageOptions = Pick<Stage, 'rounds' | 'seconds' | 'say'> & {
 
 /** Builds the stage, gives it to the body and removes it, however that ends. */
 export async function withStage<T>(
+  options: StageOptions,
+  body: (stage: Stage) => Promise<T>,
+): Promise<T> {
+  await using lab = await createLab(options.say)
+  return await withSubjects(lab, options, body)
+}
+
+/** The two hosts, each with overlay-ts and a dockerd of its own, and etcd. */
+export async function createLab(say: (line: string) => void): Promise<Lab> {
+  return Lab.create({ hosts: ['96', '98'], plugin: 'before docker', onStep: say })
+}
+
+/** Places the subjects on the hosts, gives the stage to the body and removes them, however that ends. */
+export async function withSubjects<T>(
+  lab: Lab,
   { rounds, seconds, say, only }: StageOptions,
   body: (stage: Stage) => Promise<T>,
 ): Promise<T> {
-  await using lab = await Lab.create({ hosts: ['96', '98'], plugin: 'before docker', onStep: say })
   const hosts: [DockerHost, DockerHost] = [lab.host('96'), lab.host('98')]
   const [ours, reference, ...peers] = CANDIDATES
   const chosen = peers.filter(({ name }) => only === undefined || only.includes(name))

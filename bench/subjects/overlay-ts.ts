@@ -7,6 +7,7 @@ import { waitFor } from '../../test/support/wait.ts'
 import type { Place } from '../place.ts'
 import { containerPlace } from './container-place.ts'
 import { fakeSubnets, type FakeSubnet } from './fake-subnets.ts'
+import { removeGatewayNetwork } from './gateway-network.ts'
 import type { Candidate } from './subject.ts'
 
 const NETWORK = 'bench'
@@ -43,6 +44,7 @@ export const overlayTs: Candidate = {
         for (const host of hosts) {
           await host.container(CONTAINER).remove()
           await host.docker('network', 'rm', NETWORK)
+          await removeGatewayNetwork(host)
         }
       },
     }

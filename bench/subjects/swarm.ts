@@ -2,6 +2,7 @@ import { argv } from '../../lab/argv.ts'
 import { tryCommand } from '../../lab/command.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
 import { containerPlace } from './container-place.ts'
+import { removeGatewayNetwork } from './gateway-network.ts'
 import type { Candidate } from './subject.ts'
 
 const NETWORK = 'swarm-bench'
@@ -9,8 +10,6 @@ const CONTAINER = 'swarm-measured'
 const SUBNET = '10.206.0.0/24'
 /** For Docker's own "ingress" network, away from the other subjects' subnets. */
 const INGRESS_POOL = '10.207.0.0/16'
-/** The bridge that swarm gives every container of an overlay for the way out. */
-const GATEWAY_NETWORK = 'docker_gwbridge'
 
 /**
  * Docker's own overlay driver, between the same two dockerds that overlay-ts serves: one is the swarm's
@@ -57,5 +56,5 @@ export const swarm: Candidate = {
 /** Also where it never joined. */
 async function leave(host: DockerHost): Promise<void> {
   await host.docker('swarm', 'leave', '--force').catch(() => {})
-  await host.docker('network', 'rm', GATEWAY_NETWORK).catch(() => {})
+  await removeGatewayNetwork(host)
 }

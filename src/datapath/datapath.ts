@@ -6,10 +6,11 @@ import { formatIp, type Ipv6 } from '../net/ipv6.ts'
 import { buildSubnetMap } from './build-subnet-map.ts'
 import { COUNTER, type CounterName, totalOf } from './counters.ts'
 import { addressOf, libc } from './libc.ts'
+import { MAX_TUN_QUEUES, TUN_QUEUES } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
 import type { ForwardingTables } from './tables.ts'
 import { PATH_MTU_MEMORY_MS } from './path-mtu.ts'
-import { attachTun, type TunQueue } from './tun.ts'
+import { attachWorker } from './tun.ts'
 import { probeCoalescing } from './tun-probe.ts'
 import type { UdpReceiveOffload, UdpSegmentation } from './udp-offload.ts'
 import { descriptorsOf, openUnderlay } from './underlay-sockets.ts'
@@ -21,7 +22,7 @@ export interface DatapathOptions {
   readonly port: number
   /** An existing persistent TUN device (`ip tuntap add … mode tun multi_queue vnet_hdr`). */
   readonly tunName: string
-  /** Threads; each has a queue of the TUN and sockets of its own. */
+  /** Threads; each has queues of the TUN and sockets of its own. */
   readonly workers: number
   /** Default auto. */
   readonly udpSegmentation?: UdpSegmentation
@@ -75,7 +76,7 @@ export interface Datapath {
 }
 
 const EMPTY: ForwardingTables = { vtepMac: '00:00:00:00:00:00', local: [], remote: [] }
-const SCRATCH = 65_536
+const SCRATCH = 262_144
 
 /** Longer than the answer takes that a peer on the same network gives at once. */
 const BUSY_POLL_US = 100
@@ -104,13 +105,11 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   const open = new Set(sockets.flatMap(descriptorsOf))
   const close = (fd: number): void => void (open.delete(fd) && libc.close(fd))
   undo.defer(() => [...open].forEach(close))
-  const queues: TunQueue[] = []
-  for (let index = 0; index < workers; index++) {
-    const queue = attachTun(tunName, scratch)
-    open.add(queue.fd)
-    queues.push(queue)
-  }
-  const coalesce = probeCoalescing(queues[0]!.fd, scratch, release())
+  const readQueues = Math.max(1, Math.min(TUN_QUEUES, Math.floor(MAX_TUN_QUEUES / workers) - 1))
+  const queues = Array.from({ length: workers }, () =>
+    attachWorker(tunName, readQueues, open, scratch),
+  )
+  const coalesce = probeCoalescing(queues[0]!.write, scratch, release())
   const capabilities: Mutable<Capabilities> = {
     workers,
     tunOffload: queues[0]!.offload,
@@ -123,11 +122,11 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   failed.promise.catch(() => {}) // it is the caller's to wait for, or not
   const threads: WorkerThread[] = []
   const firstMap = buildSubnetMap(EMPTY)
-  for (const [index, { fd: tun }] of queues.entries()) {
+  for (const [index, { reads, write }] of queues.entries()) {
     const own = sockets[index]!
     const thread = startWorker(
       {
-        tun,
+        tun: { reads, write },
         sockets: own,
         port,
         coalesce,
@@ -139,8 +138,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
       {
         onDeath(cause) {
           // The kernel spreads its flows over the workers that are left, until all are replaced.
-          close(tun)
-          close(own.receive)
+          for (const fd of [...reads, write, own.receive]) close(fd)
           failed.reject(
             new OverlayError('datapath', `the forwarder ended: ${messageOf(cause)}`, { cause }),
           )

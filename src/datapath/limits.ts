@@ -10,6 +10,15 @@ export const MAX_SEGMENTS = 64
 /** struct virtio_net_hdr and the largest packet that a TUN hands over. */
 export const MAX_TUN_READ = 10 + 65_536
 
+/**
+ * Ours: queues of the TUN that each worker reads. The kernel puts a flow into one of them by its hash, so
+ * that a flood fills, and overflows, the queues of its own flows.
+ */
+export const TUN_QUEUES = 8
+
+/** Of one device (drivers/net/tun.c, MAX_TAP_QUEUES), those included that are only written to. */
+export const MAX_TUN_QUEUES = 256
+
 /** Ours: send sockets, each with an outer source port of its own, that flows are spread over. */
 export const SEND_PORTS = 8
 

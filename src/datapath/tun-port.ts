@@ -5,14 +5,15 @@ import { EINVAL } from './errno.ts'
 import type { Gather } from './gather.ts'
 import { errno, libc } from './libc.ts'
 import type { PacketMemory } from './packet-memory.ts'
+import type { TunQueues } from './tun.ts'
 
 /** struct iovec { void *base; size_t length } */
 const IOVEC_LENGTH = 16
 
-/** One queue of the TUN: reads and writes of a virtio header and a packet. */
+/** A worker's queues of the TUN: reads and writes of a virtio header and a packet. */
 export class TunPort implements ContainerPort {
   readonly #memory: PacketMemory
-  readonly #fd: number
+  readonly #queues: TunQueues
   readonly #counters: Counters
   readonly #coalesce: CoalesceOptions
 
@@ -24,13 +25,13 @@ export class TunPort implements ContainerPort {
   /** @param onRefusal told once, when the kernel refuses a super-packet and no more are to be written */
   constructor(
     memory: PacketMemory,
-    fd: number,
+    queues: TunQueues,
     counters: Counters,
     coalesce: CoalesceOptions,
     onRefusal: () => void,
   ) {
     this.#memory = memory
-    this.#fd = fd
+    this.#queues = queues
     this.#counters = counters
     this.#coalesce = coalesce
     this.#onRefusal = onRefusal
@@ -38,11 +39,11 @@ export class TunPort implements ContainerPort {
     this.#iovecPointer = memory.pointerTo(this.#iovec)
   }
 
-  /** @returns bytes read, or -errno */
-  read(at: number, capacity: number): number {
+  /** @param queue index of one to be read. @returns bytes read, or -errno */
+  read(queue: number, at: number, capacity: number): number {
     this.#memory.storeAddress(this.#iovec, at)
     this.#memory.words[(this.#iovec >>> 2) + 2] = capacity
-    const length = libc.readv(this.#fd, this.#iovecPointer, 1)
+    const length = libc.readv(this.#queues.reads[queue]!, this.#iovecPointer, 1)
     if (length < 0) return -errno()
     this.#counters.add(COUNTER.tun_reads)
     this.#counters.add(COUNTER.tun_read_bytes, length - VNET_LENGTH)
@@ -50,7 +51,7 @@ export class TunPort implements ContainerPort {
   }
 
   write(pieces: Gather): void {
-    const written = libc.writev(this.#fd, pieces.pointer, pieces.count)
+    const written = libc.writev(this.#queues.write, pieces.pointer, pieces.count)
     if (written >= 0) {
       this.#counters.add(COUNTER.tun_writes)
       this.#counters.add(COUNTER.tun_write_bytes, written - VNET_LENGTH)

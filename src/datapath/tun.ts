@@ -15,9 +15,11 @@ const O_CLOEXEC = 0o2000000
 const TUNSETIFF = 0x4004_54ca
 const TUNSETOFFLOAD = 0x4004_54d0
 const TUNSETVNETHDRSZ = 0x4004_54d8
+const TUNSETQUEUE = 0x4004_54d9
 
 const IFF_TUN = 0x0001
 const IFF_MULTI_QUEUE = 0x0100
+const IFF_DETACH_QUEUE = 0x0400
 const IFF_NO_PI = 0x1000
 const IFF_VNET_HDR = 0x4000
 
@@ -74,6 +76,48 @@ export function attachTun(name: string, scratch: PacketMemory): TunQueue {
     libc.close(fd)
     throw error
   }
+}
+
+/** What a worker has of a device. */
+export interface TunQueues {
+  /** To be read in turn; each flow comes by one of them. */
+  readonly reads: readonly number[]
+  /** Only to be written to. */
+  readonly write: number
+}
+
+/**
+ * Attaches a worker's queues.
+ * @param count of those to read
+ * @param opened gets each file descriptor as soon as it is open; closing them is the caller's
+ * @throws OverlayError datapath
+ */
+export function attachWorker(
+  name: string,
+  count: number,
+  opened: Set<number>,
+  scratch: PacketMemory,
+): TunQueues & TunQueue {
+  const attach = (): TunQueue => {
+    const queue = attachTun(name, scratch)
+    opened.add(queue.fd)
+    return queue
+  }
+  const write = attach()
+  detach(write.fd, name, scratch)
+  const reads = Array.from({ length: count }, () => attach().fd)
+  return { ...write, write: write.fd, reads }
+}
+
+/**
+ * The kernel puts nothing into a detached queue, and what is written to it teaches the kernel nothing:
+ * otherwise a flow would come by the queue that its answers were written to, and all by one
+ * (tun_flow_update in drivers/net/tun.c).
+ */
+function detach(fd: number, name: string, scratch: PacketMemory): void {
+  const ifreq = scratch.reserve(IFREQ_LENGTH)
+  scratch.words[(ifreq + IFREQ_FLAGS) >>> 2] = IFF_DETACH_QUEUE
+  check(fd, TUNSETQUEUE, scratch.base + ifreq, name)
 }
 
 function setInterface(fd: number, name: string, scratch: PacketMemory): void {

@@ -1,10 +1,11 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { CoalesceOptions } from './coalesce.ts'
+import type { TunQueues } from './tun.ts'
 import type { UnderlaySockets } from './underlay-sockets.ts'
 
 /** What a worker starts with. File descriptors belong to the process, so numbers are enough. */
 export interface WorkerStart {
-  readonly tun: number
+  readonly tun: TunQueues
   readonly sockets: UnderlaySockets
   readonly port: number
   readonly coalesce: CoalesceOptions

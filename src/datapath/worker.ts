@@ -67,10 +67,12 @@ const fromSocket = memory.reserve(TURN_BYTES + MAX_RECEIVE + OFFSET) + OFFSET
 const eventCount = memory.reserve(8)
 const aligned = (length: number): number => (length + 15) & ~15
 
-const TUN = 0
-const SOCKET = 1
-const ORDERS = 2
-const watched = [start.tun, start.sockets.receive, start.eventfd]
+const SOCKET = 0
+const ORDERS = 1
+/** The first queue of the TUN; the others follow. */
+const TUN = 2
+const queues = start.tun.reads.length
+const watched = [start.sockets.receive, start.eventfd, ...start.tun.reads]
 const pollfds = memory.reserve(watched.length * abi.POLLFD_LENGTH)
 const pollfdsPointer = memory.pointerTo(pollfds)
 watched.forEach((fd, index) => {
@@ -89,6 +91,8 @@ const busyPoll = new BusyPoll(start.busyPollUs)
 /** Packets of the last turn of each direction. */
 let lastFromContainers = 0
 let lastFromUnderlay = 0
+/** The queue of the TUN whose turn it is. */
+let nextQueue = 0
 
 parentPort?.postMessage(READY, [])
 while (Atomics.load(stop, 0) === 0) {
@@ -96,7 +100,8 @@ while (Atomics.load(stop, 0) === 0) {
   if (!looksAndFinds(idleSince) && !isAnyReady(POLL_MS)) continue
   busyPoll.idled(clock.since(idleSince))
   if (isReady(ORDERS)) takeOrders()
-  if (isReady(TUN)) lastFromContainers = turnFromContainers()
+  const readyQueues = countReadyQueues()
+  if (readyQueues > 0) lastFromContainers = turnFromContainers(readyQueues)
   if (isReady(SOCKET)) lastFromUnderlay = turnFromUnderlay()
 }
 
@@ -132,24 +137,40 @@ function takeOrders(): void {
   for (const part of [forwarder, sender, receiver]) part.use(map)
 }
 
+function countReadyQueues(): number {
+  let ready = 0
+  for (let queue = 0; queue < queues; queue++) if (isReady(TUN + queue)) ready++
+  return ready
+}
+
 /**
+ * Queues that hold something share the turn, and it goes on with the next one where the last turn ended.
  * One packet alone in the last turn is mostly one packet alone in this: it goes out before a second read
  * finds nothing.
  * @returns the number of packets
  */
-function turnFromContainers(): number {
+function turnFromContainers(ready: number): number {
+  const bytesEach = TURN_BYTES / ready
+  const packetsEach = Math.ceil(TURN_PACKETS / ready)
   let used = 0
   let packets = 0
-  for (; packets < TURN_PACKETS && used < TURN_BYTES; packets++) {
-    const at = fromTun + used + HEADROOM
-    const length = tun.read(at, MAX_TUN_READ)
-    if (length < 0) {
-      giveUpUnlessTransient(-length, 'reading the TUN device')
-      break
+  for (let visited = 0; visited < queues && used < TURN_BYTES; visited++) {
+    const queue = nextQueue
+    nextQueue = (nextQueue + 1) % queues
+    if (!isReady(TUN + queue)) continue
+    const until = Math.min(TURN_BYTES, used + bytesEach)
+    for (let own = 0; own < packetsEach && used < until; own++) {
+      const at = fromTun + used + HEADROOM
+      const length = tun.read(queue, at, MAX_TUN_READ)
+      if (length < 0) {
+        giveUpUnlessTransient(-length, 'reading the TUN device')
+        break
+      }
+      forwarder.fromContainers(at, length)
+      used += aligned(HEADROOM + length)
+      packets++
+      if (packets === 1 && lastFromContainers === 1) forwarder.flushToUnderlay()
     }
-    forwarder.fromContainers(at, length)
-    used += aligned(HEADROOM + length)
-    if (packets === 0 && lastFromContainers === 1) forwarder.flushToUnderlay()
   }
   forwarder.flushToUnderlay()
   if (used > BULK) busyPoll.bulk()

@@ -149,6 +149,8 @@ interface Stream {
   readonly tos: number
   readonly pieces: readonly {
     readonly checksum: 'complete' | 'partial'
+    /** That the Ethernet header claims; the right one if 0. */
+    readonly etherType: number
     readonly changes: readonly Change[]
     readonly repair: Repair
   }[]
@@ -169,6 +171,10 @@ const stream: fc.Arbitrary<Stream> = fc.record({
         { weight: 7, arbitrary: fc.constant('complete' as const) },
         { weight: 1, arbitrary: fc.constant('partial' as const) },
       ),
+      etherType: fc.oneof(
+        { weight: 30, arbitrary: fc.constant(0) },
+        { weight: 1, arbitrary: fc.constantFrom(0x0800, 0x86dd) },
+      ),
       changes: fc.oneof(fc.constant([]), fc.array(changeOf(placeAround(22)), { maxLength: 3 })),
       repair: fc.oneof(
         { weight: 4, arbitrary: fc.constantFrom<Repair>('none', 'complete') },
@@ -180,7 +186,7 @@ const stream: fc.Arbitrary<Stream> = fc.record({
 })
 
 function framesOf({ kind, isIpv6, size, tos, pieces }: Stream): Uint8Array[] {
-  return pieces.map(({ checksum, changes, repair }, index) => {
+  return pieces.map(({ checksum, etherType, changes, repair }, index) => {
     const packet: NaivePacket = {
       ...(isIpv6 ? PLAIN6 : PLAIN),
       tos,
@@ -188,7 +194,8 @@ function framesOf({ kind, isIpv6, size, tos, pieces }: Stream): Uint8Array[] {
       payload: bytesOf(size),
       ...HONEST[kind],
     }
-    const frame = changed(naiveFrame(naivePacket(packet, checksum)), changes)
+    const header = etherType === 0 ? {} : { type: etherType }
+    const frame = changed(naiveFrame(naivePacket(packet, checksum), header), changes)
     return joined(frame.slice(0, 22), repaired(frame.slice(22), repair))
   })
 }

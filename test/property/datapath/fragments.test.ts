@@ -154,3 +154,26 @@ test('a fragment is cut into smaller fragments of the same packet', () => {
     { numRuns: 200 },
   )
 })
+
+test('more fragments in one turn than there is room for their headers all arrive', () => {
+  const host = new MemoryForwarder(tablesOf('a', 600))
+  // Of many flows, so that many sends wait at a time.
+  const datagrams = Array.from({ length: 24 }, (_, id) =>
+    naivePacket({
+      ...PLAIN,
+      protocol: UDP,
+      fragment: 0,
+      sourcePort: id,
+      id,
+      payload: Uint8Array.from({ length: 30_000 }, (_, index) => index + id),
+    }),
+  )
+  for (const datagram of datagrams) host.fromContainers(withVnet({}, datagram))
+  host.flush()
+  const fragments = packetsFrom(host)
+  assert.equal(fragments.length, 24 * Math.ceil(30_008 / 576))
+  for (const [id, datagram] of datagrams.entries()) {
+    const own = fragments.filter((fragment) => fragment[5] === id)
+    assert.deepEqual(Buffer.from(reassembled(own)), Buffer.from(datagram))
+  }
+})

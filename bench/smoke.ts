@@ -45,13 +45,18 @@ async function smoke(): Promise<void> {
       }
     }
   })
-  const after = await Promise.all(lab.hosts.map(stateOf))
-  for (const [index, host] of lab.hosts.entries()) {
-    for (const line of without(after[index]!, before[index]!))
-      blame(`left on ${host.name}: ${line}`)
-    for (const line of without(before[index]!, after[index]!))
-      blame(`gone on ${host.name}: ${line}`)
+  // The hosts learn through etcd of what the other one has no more.
+  const differs = async (): Promise<string[]> => {
+    const after = await Promise.all(lab.hosts.map(stateOf))
+    return lab.hosts.flatMap(({ name }, index) => [
+      ...without(after[index]!, before[index]!).map((line) => `left on ${name}: ${line}`),
+      ...without(before[index]!, after[index]!).map((line) => `gone on ${name}: ${line}`),
+    ])
   }
+  await waitFor(async () => (await differs()).length === 0, {
+    what: 'the hosts to be as they were',
+    timeout: 30_000,
+  }).catch(async () => (await differs()).forEach(blame))
 }
 
 function blame(line: string): void {

@@ -9,6 +9,8 @@ const PORT = 655
 const DEVICE = 'ti-tunnel'
 /** As VXLAN's; tinc finds out by itself that the underlay carries it. */
 const MTU = 1450
+/** The kernel's usual 200 KB would be the first thing to overflow. */
+const SOCKET_BUFFER = 1_048_576
 const NAMES = ['first', 'second'] as const
 
 /** tinc 1.0 without encryption or authentication of packets (to compare with VXLAN, which has none either), on a TUN interface. */
@@ -29,6 +31,8 @@ export const tinc = routedPeer({
           'Mode = router',
           'AddressFamily = ipv4',
           `Interface = ${DEVICE}`,
+          `UDPRcvBuf = ${SOCKET_BUFFER}`,
+          `UDPSndBuf = ${SOCKET_BUFFER}`,
           ...(index === 1 ? [`ConnectTo = ${NAMES[0]}`] : []),
           '',
         ].join('\n'),

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import type { Netns } from '../../support/netns.ts'
+import type { FlowReport, FlowSetup } from '../../support/numbered-flows.ts'
+import { waitFor } from '../../support/wait.ts'
+import { ForwarderProcess, iperf, OWN, pings, programIn, TwoHosts } from './two-hosts.ts'
+
+const WORKERS = 4
+const NUMBERED_FLOWS = new URL('../../support/numbered-flows.ts', import.meta.url).pathname
+
+/** One end of numbered flows in a process of its own. */
+class FlowsProcess implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #report: Promise<string>
+
+  constructor(host: Netns, setup: FlowSetup) {
+    this.#child = programIn(host, process.execPath, NUMBERED_FLOWS, JSON.stringify(setup))
+    this.#report = once(createInterface({ input: this.#child.stdout! }), 'line').then(String)
+  }
+
+  async report(): Promise<FlowReport> {
+    return JSON.parse(await this.#report) as FlowReport
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const exited = once(this.#child, 'exit')
+    this.#child.kill('SIGKILL')
+    await exited
+  }
+}
+
+/** Descriptors of the process that are queues of the TUN. */
+function tunDescriptors(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/fdinfo`)
+    .filter((fd) => readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8').includes('iff:\tov-tun'))
+    .map(Number)
+    .toSorted((one, other) => one - other)
+}
+
+async function receivers(host: Netns): Promise<number> {
+  return (await host.run('ss', '-uanH', 'sport', '=', ':8472')).split('\n').filter(Boolean).length
+}
+
+test('with four workers every flow stays in order, both ways, and each worker takes its part', async () => {
+  await using hosts = await TwoHosts.create()
+  await using a = await hosts.ours('a', WORKERS)
+  await using b = await hosts.ours('b', WORKERS)
+  assert.ok(await pings(hosts.a, OWN.b))
+  const flows = { flows: 24, fragmented: 4, count: 4000 }
+  await using atA = new FlowsProcess(hosts.a, { own: OWN.a, peer: OWN.b, ...flows })
+  await using atB = new FlowsProcess(hosts.b, { own: OWN.b, peer: OWN.a, ...flows })
+  const streams = iperf(hosts.a, hosts.b, OWN.b, '-n', '200M', '-P', '6')
+  for (const { received, late } of [await atA.report(), await atB.report()]) {
+    assert.deepEqual(
+      late,
+      late.map(() => 0),
+    )
+    assert.ok(
+      received.every((count) => count > 0),
+      `received ${received.join(' ')}`,
+    )
+  }
+  assert.ok((await streams).sum_received.bytes > 100e6)
+  // A flow of one direction is spread by the TUN, one of both follows the other direction.
+  await hosts.a.run(
+    'bash',
+    '-c',
+    `for p in {1..64}; do echo x >/dev/udp/${OWN.b}/$((9000 + p)); done`,
+  )
+  const [sharesA, sharesB] = [(await a.status()).workers, (await b.status()).workers]
+  assert.equal(sharesA.length, WORKERS)
+  assert.ok(
+    sharesA.every(({ fromContainers }) => fromContainers > 0),
+    JSON.stringify(sharesA),
+  )
+  // Eight outer flows over four sockets.
+  assert.ok(
+    sharesB.filter(({ fromUnderlay }) => fromUnderlay > 0).length >= 2,
+    JSON.stringify(sharesB),
+  )
+})
+
+test('all workers of a host send from the same few ports', async () => {
+  await using hosts = await TwoHosts.create()
+  await using a = await hosts.ours('a', WORKERS)
+  assert.equal(await receivers(hosts.a), WORKERS)
+  const sockets = (await hosts.a.run('ss', '-uanH')).split('\n').filter(Boolean)
+  assert.equal(sockets.length, WORKERS + 8)
+  await assert.rejects(
+    ForwarderProcess.start(hosts.a, hosts.setup('a', WORKERS)),
+    /UDP port 8472 of 10\.9\.9\.1 is in use by "\S+" \(process \d+\)/,
+  )
+  assert.equal((await a.status()).failure, null)
+})
+
+test('when a worker dies its flows go to the others at once, and the owner is told', async () => {
+  await using hosts = await TwoHosts.create()
+  await hosts.addTun('a')
+  const setup = { ...hosts.setup('a', WORKERS), survives: true }
+  await using a = await ForwarderProcess.start(hosts.a, setup)
+  await using _b = await hosts.ours('b', WORKERS)
+  assert.ok(await pings(hosts.a, OWN.b))
+  const queues = tunDescriptors(a.pid)
+  const ofEach = queues.length / WORKERS
+  await a.close(queues[2 * ofEach - 1]!)
+  // Its share of the traffic wakes it, or its time in poll(2) is over.
+  await waitFor(async () => (await a.status()).failure !== null, {
+    what: 'the death to be noticed',
+  })
+  assert.match((await a.status()).failure ?? '', /^the forwarder ended: .*EBADF/)
+  assert.equal(await receivers(hosts.a), WORKERS - 1)
+  assert.equal(tunDescriptors(a.pid).length, queues.length - ofEach)
+  for (const options of [[], ['-R']]) {
+    const { sum_received } = await iperf(
+      hosts.a,
+      hosts.b,
+      OWN.b,
+      '-n',
+      '100M',
+      '-P',
+      '8',
+      ...options,
+    )
+    assert.ok(sum_received.bytes > 50e6, `${sum_received.bytes} bytes ${options.join(' ')}`)
+  }
+  const shares = (await a.status()).workers
+  assert.deepEqual(
+    shares.map(({ heapBytes }) => heapBytes === null),
+    [false, true, false, false],
+  )
+})

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EMSGSIZE } from '../../../src/datapath/errno.ts'
+import { EMPTY_HOST_STATE, TUN_NAME } from '../../../src/linux/host-state.ts'
+import { loadScript, renderIsolation } from '../../../src/linux/isolation.ts'
 import type { Netns } from '../../support/netns.ts'
 import { eventually } from '../../support/wait.ts'
 import { lossOf } from './losses.ts'
@@ -32,6 +34,29 @@ async function learnedMtu(from: Site, to: Site): Promise<number | null> {
   const route = await from.container.run('ip', 'route', 'get', to.address(), 'from', from.address())
   const mtu = /\bmtu (\d+)/.exec(route)?.[1]
   return mtu === undefined ? null : Number(mtu)
+}
+
+/** The product's isolation of the site's bridge, and a firewall that drops what belongs to no connection. */
+async function guard(site: Site, other: Site): Promise<void> {
+  const [own, remote] = [site.subnet, other.subnet]
+  const isolation = renderIsolation({
+    ...EMPTY_HOST_STATE,
+    bridges: [{ name: 'br0', mac: site.mac, mtu: 1450, addresses: [], proxyArp: false }],
+    allowed: [
+      { fromLink: 'br0', toLink: TUN_NAME, fromPrefix: own, toPrefix: remote },
+      { fromLink: TUN_NAME, toLink: 'br0', fromPrefix: remote, toPrefix: own },
+    ],
+  })
+  const rules = `${loadScript(isolation, null)}
+    table inet strict {
+      chain forward {
+        type filter hook forward priority 0; policy drop;
+        ct state established,related accept
+        ct state new iifname "br0" accept
+        ct state new udp dport ${DISCARD} accept
+      }
+    }`
+  await site.host.run('sh', '-c', `nft -f - <<'END'\n${rules}\nEND`)
 }
 
 async function transferBothWays(traffic: Traffic, from: Site, to: Site): Promise<void> {
@@ -68,12 +93,14 @@ test('TCP keeps flowing when the path between hosts becomes narrow, here or far 
   }
 })
 
-test('a sender of packets that must not be cut learns exactly what fits', async () => {
+test('a sender of packets that must not be cut learns exactly what fits, through firewalls', async () => {
   await using sites = await Sites.create('a', 'b')
   const router = await sites.wireRouter()
   const ours = await sites.ours('a')
   const theirs = await sites.ours('b')
   const [a, b] = [sites.site('a'), sites.site('b')]
+  await guard(a, b)
+  await guard(b, a)
   assert.equal(await send(a, b, 1450), 0)
   assert.equal(await learnedMtu(a, b), null)
   await setFarLink(router, b, NARROW)

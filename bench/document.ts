@@ -49,6 +49,7 @@ export function documentOf(results: Results, { benches, kept }: DocumentText): s
     ...keptLines(kept),
     ...compared(results),
     ...benches.flatMap((bench) => section(bench, results)),
+    ...profile(results),
     ...micro(results),
     '',
   ].join('\n')
@@ -193,6 +194,31 @@ function failures(bench: BenchText, mode: ModeName | null, results: Results): st
 const oneLine = (text: string): string => {
   const line = text.replaceAll(/\s+/g, ' ').trim()
   return `\`${(line.length > 300 ? `${line.slice(0, 300)}…` : line).replaceAll('`', "'")}\``
+}
+
+function profile({ record }: Results): string[] {
+  const failed = record.failures.filter(({ bench }) => bench === 'profile')
+  if (record.profile === null && failed.length === 0) return []
+  const { situations, parts } = record.profile ?? { situations: [], parts: [] }
+  return [
+    '',
+    '## Where the time goes',
+    '',
+    "The time that overlay-ts' processes work, all threads, sampled by perf, passed through. What the kernel does in their context is theirs: receiving from one side and handing on to the other, the container's TCP included.",
+    ...(record.profile === null
+      ? []
+      : [
+          '',
+          ...tableOf(
+            ['', ...situations],
+            parts.map(({ what, shares }) => [
+              what,
+              ...shares.map((share) => `${(100 * share).toFixed(0)} %`),
+            ]),
+          ),
+        ]),
+    ...failed.flatMap(({ why }) => ['', `It could not be taken: ${oneLine(why)}`]),
+  ]
 }
 
 function micro({ record }: Results): string[] {

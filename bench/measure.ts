@@ -4,7 +4,8 @@ import { digits } from './figure.ts'
 import { inMode } from './modes.ts'
 import type { RunOptions } from './options.ts'
 import { MODE_TITLES, type Results } from './results.ts'
-import { planOf } from './plan.ts'
+import { planOf, PROFILE } from './plan.ts'
+import { measureProfile } from './profile.ts'
 import { measureInTurn } from './rounds.ts'
 import { withStage, type Stage } from './stage.ts'
 
@@ -15,14 +16,16 @@ export async function measure(
   say: (line: string) => void,
 ): Promise<void> {
   const parts = planOf(options)
-  if (parts.length === 0) return
-  const { rounds, seconds, subjects } = options
+  const { benches, rounds, seconds, subjects } = options
+  const profiled = benches.length === 0 || benches.includes(PROFILE)
+  if (parts.length === 0 && !profiled) return
   const only = subjects === null ? {} : { only: subjects }
   await withStage({ rounds, seconds, say, ...only }, async (stage) => {
     for (const { name, kind, about, version } of stage.subjects) {
       results.record.subjects.push({ name, kind, about, version })
     }
     results.record.absent.push(...stage.absent)
+    if (profiled) await profile(stage, results)
     for (const { mode, benches } of parts) {
       await using _mode = mode === null ? null : await inMode(stage, mode)
       for (const bench of benches) {
@@ -32,6 +35,19 @@ export async function measure(
       }
     }
   })
+}
+
+async function profile(stage: Stage, results: Results): Promise<void> {
+  const { say, subjects } = stage
+  say('where the time goes')
+  try {
+    results.record.profile = await measureProfile(stage)
+    results.save()
+  } catch (error) {
+    const why = messageOf(error)
+    say(`the profile failed: ${why}`)
+    results.fail({ bench: PROFILE, mode: null, subject: subjects[0].name, why })
+  }
 }
 
 async function measureOurs(bench: OwnBench, stage: Stage, results: Results): Promise<void> {

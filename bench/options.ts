@@ -22,7 +22,7 @@ export type Options =
   | { readonly kind: 'help' | 'document' }
 
 export const USAGE = `usage: npm run bench --              everything, written to docs/performance.md
-         NAME…                     only these measurements: attach create rtt loaded tcp cpu udp memory map micro
+         NAME…                     only these measurements: attach create rtt loaded tcp cpu udp memory map micro profile
          --subjects A,B            overlay-ts, the kernel's device and these; "" for those two alone
          --modes passed,segmented  one of the two, or both
          --rounds N --seconds N    how often, and how long each measurement

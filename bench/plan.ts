@@ -33,6 +33,9 @@ export const BENCHES: readonly Bench[] = [
 /** Not a bench of hosts: operations of the datapath by themselves. */
 export const MICRO = 'micro'
 
+/** Not a figure: where our time goes. */
+export const PROFILE = 'profile'
+
 /** Benches that are run together; the mode is null beside the modes. */
 export interface Part {
   readonly mode: ModeName | null

@@ -39,6 +39,12 @@ export interface MicroResult {
   readonly allocated: number | null
 }
 
+/** Where the time of our forwarders goes: shares, of 1, in several situations. */
+export interface Profile {
+  readonly situations: readonly string[]
+  readonly parts: readonly { readonly what: string; readonly shares: readonly number[] }[]
+}
+
 /** All of a run, as it is saved. */
 export interface RunRecord {
   readonly date: string
@@ -58,6 +64,8 @@ export interface RunRecord {
   readonly measured: Measured[]
   readonly failures: Failure[]
   readonly micro: MicroResult[]
+  /** null when it was not taken. */
+  profile: Profile | null
 }
 
 /** JSON has no infinity, which is how long a lost datagram takes. */

@@ -11,7 +11,7 @@ import { describeMachine, loadAverage } from './machine.ts'
 import { measure } from './measure.ts'
 import { measureMicro } from './micro.ts'
 import { isWhole, readOptions, USAGE, type RunOptions } from './options.ts'
-import { BENCHES, MICRO } from './plan.ts'
+import { BENCHES, MICRO, PROFILE } from './plan.ts'
 import { Results } from './results.ts'
 import { CANDIDATES } from './subjects/candidates.ts'
 import { performanceText, RESULTS, writePerformance } from './write-performance.ts'
@@ -32,7 +32,7 @@ try {
 
 async function main(words: readonly string[]): Promise<void> {
   const options = readOptions(words, {
-    benches: [...BENCHES.map(({ name }) => name), MICRO],
+    benches: [...BENCHES.map(({ name }) => name), MICRO, PROFILE],
     subjects: CANDIDATES.map(({ name }) => name),
   })
   if (options.kind === 'run') await run(options, words)
@@ -59,6 +59,7 @@ async function run(options: RunOptions, words: readonly string[]): Promise<void>
       measured: [],
       failures: [],
       micro: [],
+      profile: null,
     },
     SO_FAR,
   )

@@ -51,6 +51,7 @@ function resultsOf(change: Partial<RunRecord> = {}): Results {
     measured: [],
     failures: [],
     micro: [],
+    profile: null,
     ...change,
   })
 }
@@ -165,6 +166,18 @@ test('operations are told with their time, bytes a second and what they take of 
   )
   assert.deepEqual(row(document, 'cut'), ['5.00 µs', '12.0', '0'])
   assert.deepEqual(row(document, 'lay out'), ['200 ms', '', ''])
+})
+
+test('a profile has a line for each part, and a reason where it could not be taken', () => {
+  const profile = {
+    situations: ['sending', 'waiting'],
+    parts: [{ what: 'copying', shares: [0.5, 0] }],
+  }
+  assert.deepEqual(row(text(resultsOf({ profile })), 'copying'), ['50 %', '0 %'])
+  const results = resultsOf()
+  assert.doesNotMatch(text(results), /Where the time goes/)
+  results.fail({ bench: 'profile', mode: null, subject: 'overlay-ts', why: 'no perf' })
+  assert.match(text(results), /could not be taken: `no perf`/)
 })
 
 test('what was written by hand stays', () => {

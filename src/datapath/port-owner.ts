@@ -20,9 +20,11 @@ function socketInode(ip: Ipv4 | Ipv6, port: number): string | null {
   const everywhere = '0'.repeat(8)
   const everywhere6 = '0'.repeat(32)
   const own = procForm(ip)
+  if (typeof ip === 'bigint') return inodeIn('/proc/net/udp6', [own, everywhere6], port)
+  // A socket on all addresses of IPv6 mostly has those of IPv4 too.
   return (
-    inodeIn('/proc/net/udp6', [own, everywhere6], port) ??
-    (typeof ip === 'number' ? inodeIn('/proc/net/udp', [own, everywhere], port) : null)
+    inodeIn('/proc/net/udp', [own, everywhere], port) ??
+    inodeIn('/proc/net/udp6', [everywhere6], port)
   )
 }
 

@@ -178,6 +178,29 @@ for (const [one, other] of [
   })
 }
 
+test('tables of any size come and go under a TCP stream, and no packet meets half of one', async () => {
+  await using hosts = await TwoHosts.create()
+  await using a = await hosts.ours('a', 2)
+  await using b = await hosts.ours('b', 2)
+  const { tables } = hosts.setup('a')
+  const more = Array.from({ length: 5000 }, (_, index) => ({
+    ...tables.remote[0]!,
+    subnet: { base: 0x0b00_0000 + index * 256, length: 24 },
+    publicIp: 0x0a09_0a00 + index,
+  }))
+  const ended = new AbortController()
+  const stream = iperf(hosts.a, hosts.b, OWN.b, '-n', '300M').finally(() => ended.abort())
+  let changes = 0
+  for (; !ended.signal.aborted; changes++) {
+    // In another order too, so that every entry and peer has another number.
+    const remote = changes % 2 ? tables.remote : [...more, ...tables.remote.toReversed()]
+    await a.program({ ...tables, remote })
+  }
+  assert.ok((await stream).sum_received.bytes > 290e6)
+  assert.ok(changes >= 4, `${changes} changes`)
+  for (const forwarder of [a, b]) assert.deepEqual(mishaps(await forwarder.counters()), [])
+})
+
 for (const [family, start, route] of [
   ['IPv4', (hosts, name) => hosts.ours(name), ['route', 'add', '10.9.9.2', 'dev', 'u0']],
   ['IPv6', over6, ['-6', 'route', 'add', UNDERLAY6.b, 'dev', 'u0']],

@@ -3,12 +3,14 @@ import { createSocket } from 'node:dgram'
 import { describe, test } from 'node:test'
 import { buildSubnetMap } from '../../../src/datapath/build-subnet-map.ts'
 import { type CounterName, Counters, totalOf } from '../../../src/datapath/counters.ts'
-import { addressOf } from '../../../src/datapath/libc.ts'
+import { addressOf, libc } from '../../../src/datapath/libc.ts'
 import { MAX_DATAGRAM, MAX_DATAGRAM6, MAX_SEGMENTS } from '../../../src/datapath/limits.ts'
 import { SendBatch } from '../../../src/datapath/outbox.ts'
 import { PacketMemory } from '../../../src/datapath/packet-memory.ts'
 import { pathMtuProbe } from '../../../src/datapath/path-mtu-probe.ts'
 import { PathMtu } from '../../../src/datapath/path-mtu.ts'
+import { writeSockaddr } from '../../../src/datapath/sockaddr.ts'
+import * as abi from '../../../src/datapath/socket-abi.ts'
 import { SubnetMap } from '../../../src/datapath/subnet-map.ts'
 import { UnderlaySender } from '../../../src/datapath/underlay-sender.ts'
 import {
@@ -31,6 +33,8 @@ await sh(`ip link add d0 mtu 1500 type veth peer name d1
   ip link set d0 up
   ip neigh add 10.9.9.2 lladdr 02:00:00:00:00:02 dev d0
   ip neigh add fd00:9::2 lladdr 02:00:00:00:00:02 dev d0`)
+
+const UDP_NO_CHECK6_TX = 101
 
 const FAMILIES = [
   {
@@ -234,6 +238,33 @@ test('a port of IPv6 in use is refused with its owner, and an address of nobody 
     closeUnderlay([sockets])
   }
   assert.throws(() => open(parseIpv6('fd00:9::99')), /fd00:9::99 is not an address of this machine/)
+})
+
+test('a datagram over IPv6 without a checksum never arrives', () => {
+  const { own } = FAMILIES[1]
+  const sockets = open(own)
+  const memory = new PacketMemory(65_536, addressOf)
+  const [name, value, buffer] = [memory.reserve(28), memory.reserve(4), memory.reserve(100)]
+  const sender = libc.socket(abi.AF_INET6, abi.SOCK_DGRAM, 0)
+  const send = (checksum: boolean, first: number): void => {
+    memory.words[value >>> 2] = Number(!checksum)
+    const set = libc.setsockopt(sender, abi.SOL_UDP, UDP_NO_CHECK6_TX, memory.base + value, 4)
+    assert.equal(set, 0)
+    memory.bytes[buffer] = first
+    assert.equal(libc.write(sender, memory.base + buffer, 100), 100)
+  }
+  try {
+    const length = writeSockaddr(memory, name, own, 8472)
+    assert.equal(libc.connect(sender, memory.base + name, length), 0)
+    send(false, 1)
+    send(true, 2)
+    memory.bytes[buffer] = 0
+    assert.equal(libc.read(sockets.receive, memory.base + buffer, 100), 100)
+    assert.equal(memory.bytes[buffer], 2)
+  } finally {
+    libc.close(sender)
+    closeUnderlay([sockets])
+  }
 })
 
 test('a socket on all addresses of both families is found as the owner too', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { buildSubnetMap } from '../../../src/datapath/build-subnet-map.ts'
@@ -64,12 +65,34 @@ function build(subnets: readonly (Cidr | Cidr6)[]): SharedArrayBuffer {
   return buildSubnetMap({ vtepMac: VTEP, local: [], remote: subnets.map(remoteOf) })
 }
 
-/** What THEORY.md states: bytes of a map of these subnets and so many hosts, at most. */
-function statedBytes(subnets: readonly (Cidr | Cidr6)[], peers: number): number {
-  const ofSubnet = (subnet: Cidr | Cidr6): number =>
-    isCidr6(subnet) ? 32 + 48 : 32 + 64 * Math.ceil(Math.max(0, subnet.length - 16) / 4)
-  return subnets.reduce((sum, subnet) => sum + ofSubnet(subnet), 264 * 1024) + peers * 96
+const THEORY = readFileSync(
+  new URL('../../../src/datapath/THEORY.md', import.meta.url),
+  'utf8',
+).split('\n')
+
+/** The numbers in the row of THEORY.md about what takes how many bytes at most. */
+function stated(what: string): number[] {
+  const row = THEORY.find((line) => line.startsWith(`| ${what} `))
+  assert.ok(row, what)
+  return row.split('|')[2]!.match(/\d+/g)!.map(Number)
 }
+
+/** Bytes of a map of these subnets and so many peers, at most, as THEORY.md states them. */
+function statedBytes(subnets: readonly (Cidr | Cidr6)[], peers: number): number {
+  const [kilobytes] = stated('the map of nothing')
+  const [ofIpv4, ofNode] = stated('a subnet of IPv4')
+  const [ofIpv6] = stated('a subnet of IPv6')
+  const [ofPeer] = stated('a peer')
+  const ofSubnet = (subnet: Cidr | Cidr6): number =>
+    isCidr6(subnet) ? ofIpv6! : ofIpv4! + ofNode! * Math.ceil(Math.max(0, subnet.length - 16) / 4)
+  const ofAll = subnets.reduce((sum, subnet) => sum + ofSubnet(subnet), 0)
+  return kilobytes! * 1024 + ofAll + peers * ofPeer!
+}
+
+test('a map of nothing is as small as stated', () => {
+  const buffer = buildSubnetMap({ vtepMac: VTEP, local: [], remote: [] })
+  assert.ok(buffer.byteLength <= statedBytes([], 0))
+})
 
 for (const [shape, subnets] of Object.entries(SHAPES)) {
   test(`65,536 subnets, ${shape}: laid out within a second, no larger than stated, all found`, () => {

@@ -20,6 +20,8 @@ export interface Panel {
   /** "TCP, 1 stream (Gbit/s), more is better" */
   readonly title: string
   readonly groups: readonly BarGroup[]
+  /** Where bars are cut off, so that the short ones can still be told apart; nowhere unless told. */
+  readonly limit?: number
 }
 
 export interface Chart {
@@ -81,9 +83,12 @@ function legend(series: readonly string[]): string[] {
   })
 }
 
-function panelAt({ title, groups }: Panel, top: number): string[] {
-  const most = Math.max(
-    ...groups.flatMap(({ bars }) => bars.map((bar) => (bar === null ? 0 : finite(bar.most)))),
+function panelAt({ title, groups, limit = Infinity }: Panel, top: number): string[] {
+  const most = Math.min(
+    limit,
+    Math.max(
+      ...groups.flatMap(({ bars }) => bars.map((bar) => (bar === null ? 0 : finite(bar.most)))),
+    ),
   )
   const scale = most > 0 ? (WIDTH - LEFT - RIGHT) / most : 0
   const parts = [`<text x="${EDGE}" y="${top + 16}" font-weight="600">${escape(title)}</text>`]
@@ -93,26 +98,31 @@ function panelAt({ title, groups }: Panel, top: number): string[] {
     parts.push(text(LEFT - 8, y + height / 2 + 4, name, 'end', emphasis))
     bars.forEach((bar, index) => {
       const colours = emphasis ? EMPHASIS : PLAIN
-      parts.push(...barAt(bar, y + index * BAR, scale, colourOf(colours, index)))
+      parts.push(...barAt(bar, y + index * BAR, scale, most, colourOf(colours, index)))
     })
     y += height + GROUP_GAP
   }
   return parts
 }
 
-function barAt(bar: Bar | null, y: number, scale: number, colour: string): string[] {
+function barAt(bar: Bar | null, y: number, scale: number, limit: number, colour: string): string[] {
   if (bar === null) return [text(LEFT + 4, y + BAR - 2, '–', 'start')]
-  const end = LEFT + finite(bar.median) * scale
-  const [from, to] = [LEFT + finite(bar.least) * scale, LEFT + finite(bar.most) * scale]
+  const xOf = (value: number): number => LEFT + Math.min(finite(value), limit) * scale
+  const [end, from, to] = [xOf(bar.median), xOf(bar.least), xOf(bar.most)]
   const middle = y + BAR / 2
-  const label = text(Math.max(end, to) + 6, y + BAR - 2, digits(bar.median), 'start')
+  const beyond = bar.median > limit && Number.isFinite(bar.median) ? '… ' : ''
+  const label = `${beyond}${digits(bar.median)}`
   const range =
     to - from < 1
       ? []
       : [
           `<line x1="${round(from)}" x2="${round(to)}" y1="${middle}" y2="${middle}" stroke="#111827" stroke-width="1"/>`,
         ]
-  return [rect(LEFT, y + 1, Math.max(1, end - LEFT), BAR - 2, colour), ...range, label]
+  return [
+    rect(LEFT, y + 1, Math.max(1, end - LEFT), BAR - 2, colour),
+    ...range,
+    text(Math.max(end, to) + 6, y + BAR - 2, label),
+  ]
 }
 
 function heightOf({ groups }: Panel): number {

@@ -1,4 +1,4 @@
-import type { Chart } from './bar-chart.ts'
+import type { BarGroup, Chart } from './bar-chart.ts'
 import type { Figure } from './figure.ts'
 import { MODE_TITLES, MODES, type Results } from './results.ts'
 
@@ -16,6 +16,9 @@ export const CHARTS: readonly ChartText[] = [
   { file: 'datagrams.svg', title: 'Datagrams without loss', figures: ['udp-64', 'udp-1400'] },
   { file: 'processor.svg', title: 'Processor time', figures: ['cpu'] },
 ]
+
+/** How many times ours a bar may be long, where less is better. */
+const CUT_AT = 3
 
 /** Every subject that was measured, in both modes, a panel for each figure. */
 export function chartOf(
@@ -37,7 +40,16 @@ export function chartOf(
         }))
         .filter(({ bars }) => bars.some((bar) => bar !== null))
       const { what, unit, better } = figure
-      return [{ title: `${what} (${unit}), ${better} is better`, groups }]
+      const title = `${what} (${unit}), ${better} is better`
+      return [{ title, groups, ...(better === 'less' && { limit: limitOf(groups) }) }]
     }),
   }
+}
+
+/** A few times what ours is: the slowest would make all others look alike. */
+function limitOf(groups: readonly BarGroup[]): number {
+  const ours = groups
+    .filter(({ emphasis }) => emphasis)
+    .flatMap(({ bars }) => bars.flatMap((bar) => bar?.median ?? []))
+  return ours.length === 0 ? Infinity : CUT_AT * Math.max(...ours)
 }

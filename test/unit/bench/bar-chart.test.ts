@@ -60,3 +60,12 @@ test('a value without end does not spoil the scale', () => {
   assert.doesNotMatch(svg, /NaN|Infinity/)
   assert.match(svg, />∞</)
 })
+
+test('a bar beyond the limit is cut off there, and says so', () => {
+  const groups = [{ name: 'a', emphasis: true, bars: [bar(2), bar(90)] }]
+  const svg = barChart({ ...CHART, panels: [{ title: 'p99', groups, limit: 4 }] })
+  const [short, cut] = numbers(svg, /<rect x="150\.0" [^>]*width="([\d.]+)"/g)
+  assert.equal(short! * 2, cut)
+  assert.match(svg, />… 90\.0</)
+  assert.doesNotMatch(svg, />… 2\.00</)
+})

@@ -13,7 +13,7 @@ import {
 } from './goals.ts'
 import { keptLines } from './kept-text.ts'
 import type { ModeName } from './modes.ts'
-import { MODE_TITLES, MODES, type Results } from './results.ts'
+import { MODE_TITLES, MODES, type Failure, type Results } from './results.ts'
 import { tableOf } from './table.ts'
 
 /** What the document says besides the figures. */
@@ -217,12 +217,13 @@ function profile({ record }: Results): string[] {
             ]),
           ),
         ]),
-    ...failed.flatMap(({ why }) => ['', `It could not be taken: ${oneLine(why)}`]),
+    ...failed.flatMap(reasonOf),
   ]
 }
 
 function micro({ record }: Results): string[] {
-  if (record.micro.length === 0) return []
+  const failed = record.failures.filter(({ bench }) => bench === 'micro')
+  if (record.micro.length === 0 && failed.length === 0) return []
   return [
     '',
     '## Operations of the datapath',
@@ -238,8 +239,11 @@ function micro({ record }: Results): string[] {
         allocated === null ? '' : digits(allocated),
       ]),
     ),
+    ...failed.flatMap(reasonOf),
   ]
 }
+
+const reasonOf = ({ why }: Failure): string[] => ['', `Could not be measured: ${oneLine(why)}`]
 
 function duration(nanoseconds: number): string {
   if (nanoseconds < 1000) return `${digits(nanoseconds)} ns`

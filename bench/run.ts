@@ -66,7 +66,12 @@ async function run(options: RunOptions, words: readonly string[]): Promise<void>
   const started = performance.now()
   if (options.benches.length === 0 || options.benches.includes(MICRO)) {
     say('operations of the datapath')
-    results.record.micro.push(...(await measureMicro()))
+    try {
+      results.record.micro.push(...(await measureMicro()))
+    } catch (error) {
+      say(`they could not be measured: ${messageOf(error)}`)
+      results.fail({ bench: MICRO, mode: null, subject: 'overlay-ts', why: messageOf(error) })
+    }
   }
   try {
     await measure(options, results, say)

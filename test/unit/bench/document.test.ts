@@ -166,6 +166,9 @@ test('operations are told with their time, bytes a second and what they take of 
   )
   assert.deepEqual(row(document, 'cut'), ['5.00 µs', '12.0', '0'])
   assert.deepEqual(row(document, 'lay out'), ['200 ms', '', ''])
+  const failed = resultsOf()
+  failed.fail({ bench: 'micro', mode: null, subject: 'overlay-ts', why: 'a missing file' })
+  assert.match(text(failed), /Operations[^]*Could not be measured: `a missing file`/)
 })
 
 test('a profile has a line for each part, and a reason where it could not be taken', () => {
@@ -177,7 +180,7 @@ test('a profile has a line for each part, and a reason where it could not be tak
   const results = resultsOf()
   assert.doesNotMatch(text(results), /Where the time goes/)
   results.fail({ bench: 'profile', mode: null, subject: 'overlay-ts', why: 'no perf' })
-  assert.match(text(results), /could not be taken: `no perf`/)
+  assert.match(text(results), /Could not be measured: `no perf`/)
 })
 
 test('what was written by hand stays', () => {

@@ -6,11 +6,18 @@ import {
   naivePacket,
   type NaivePacket,
   PLAIN,
+  PLAIN6,
   UDP,
   withVnet,
   writtenPackets,
 } from '../../support/naive-packets.ts'
-import { HOST_A, MemoryForwarder, naiveFrame, tablesOf } from '../../support/naive-ports.ts'
+import {
+  dualTablesOf,
+  HOST_A,
+  MemoryForwarder,
+  naiveFrame,
+  tablesOf,
+} from '../../support/naive-ports.ts'
 
 const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index)
 const packet = (change: Partial<NaivePacket>): NaivePacket => ({ ...PLAIN, ...change })
@@ -19,51 +26,48 @@ function received(
   frame: Uint8Array,
   from: { groSize?: number; tos?: number } = {},
 ): MemoryForwarder {
-  const host = new MemoryForwarder(tablesOf('b'))
+  const host = new MemoryForwarder(dualTablesOf('b'))
   host.fromUnderlay(frame, { source: HOST_A, ...from })
   host.flush()
   return host
 }
 
-test('a packet whose checksum its sender left to a device is handed to the kernel to complete', () => {
-  const syn = packet({ flags: 2 })
-  const host = received(naiveFrame(naivePacket(syn, 'partial')))
-  const expected = withVnet(
-    { flags: 1, csumStart: 20, csumOffset: 16 },
-    naivePacket(syn, 'partial'),
-  )
-  assert.deepEqual(
-    host.written.map((bytes) => Buffer.from(bytes)),
-    [Buffer.from(expected)],
-  )
-  assert.equal(host.counted().rx_partial_checksums, 1)
-})
+for (const [version, plain, ipLength] of [
+  ['IPv4', PLAIN, 20],
+  ['IPv6', PLAIN6, 40],
+] as const) {
+  test(`a packet of ${version} whose checksum its sender left to a device is handed to the kernel to complete`, () => {
+    const syn = naivePacket({ ...plain, flags: 2 }, 'partial')
+    const host = received(naiveFrame(syn))
+    const expected = withVnet({ flags: 1, csumStart: ipLength, csumOffset: 16 }, syn)
+    assert.deepEqual(host.written, [expected])
+    assert.equal(host.counted().rx_partial_checksums, 1)
+  })
 
-test('a TCP super-packet that another device never cut is cut at the peer MTU', () => {
-  const whole = packet({ payload: bytesOf(5000) })
-  const host = received(naiveFrame(naivePacket(whole, 'partial')))
-  assert.equal(host.written.length, 1)
-  const segments = writtenPackets(host.written[0]!)
-  assert.deepEqual(
-    segments.map(({ payload }) => payload.length),
-    [1410, 1410, 1410, 770],
-  )
-  assert.deepEqual(
-    Buffer.from(joined(...segments.map(({ payload }) => payload))),
-    Buffer.from(whole.payload),
-  )
-})
+  test(`a TCP super-packet of ${version} that another device never cut is cut at the peer MTU`, () => {
+    const whole = { ...plain, payload: bytesOf(5000) }
+    const host = received(naiveFrame(naivePacket(whole, 'partial')))
+    assert.equal(host.written.length, 1)
+    const segments = writtenPackets(host.written[0]!)
+    const size = 1450 - ipLength - 20
+    assert.deepEqual(
+      segments.map(({ payload }) => payload.length),
+      [size, size, size, 5000 - 3 * size],
+    )
+    assert.deepEqual(joined(...segments.map(({ payload }) => payload)), whole.payload)
+  })
 
-test('the size that the kernel reports of an uncut UDP super-packet is that of its datagrams', () => {
-  const whole = packet({ protocol: UDP, payload: bytesOf(9500) })
-  const host = received(naiveFrame(naivePacket(whole, 'partial')), { groSize: 1000 })
-  const datagrams = writtenPackets(host.written[0]!)
-  assert.deepEqual(
-    datagrams.map(({ payload }) => payload.length),
-    [...Array.from({ length: 9 }, () => 1000), 500],
-  )
-  assert.equal(host.counted().rx_frames, 1)
-})
+  test(`the size that the kernel reports of an uncut UDP super-packet of ${version} is that of its datagrams`, () => {
+    const whole = { ...plain, protocol: UDP, payload: bytesOf(9500) }
+    const host = received(naiveFrame(naivePacket(whole, 'partial')), { groSize: 1000 })
+    const datagrams = writtenPackets(host.written[0]!)
+    assert.deepEqual(
+      datagrams.map(({ payload }) => payload.length),
+      [...Array.from({ length: 9 }, () => 1000), 500],
+    )
+    assert.equal(host.counted().rx_frames, 1)
+  })
+}
 
 test('joined datagrams are cut by the size that the kernel reports', () => {
   const frames = [0, 1, 2].map((index) =>

@@ -118,7 +118,7 @@ for (const [name, header] of Object.entries({
   })
 }
 
-test('TCP segments larger than the peer MTU are cut smaller, UDP datagrams are dropped', () => {
+test('TCP segments larger than the peer MTU are cut smaller, datagrams that may not be cut are dropped', () => {
   const large = { payload: new Uint8Array(4000) }
   const host = new MemoryForwarder(tablesOf('a', 1000))
   host.fromContainers(superPacket(packet(large), 1400))
@@ -129,4 +129,15 @@ test('TCP segments larger than the peer MTU are cut smaller, UDP datagrams are d
     [1000, 1000, 1000, 1000, 200],
   )
   assert.equal(host.counted().tx_drop_too_big, 1)
+})
+
+test('TCP whose headers alone are larger than the peer MTU is dropped', () => {
+  const tcpOptions = new Uint8Array(40)
+  for (const fragment of [0, 0x4000]) {
+    const host = new MemoryForwarder(tablesOf('a', 80))
+    host.fromContainers(superPacket(packet({ tcpOptions, fragment }), 50))
+    host.flush()
+    assert.equal(host.counted().tx_drop_too_big, 1)
+    assert.deepEqual(host.sent, [])
+  }
 })

@@ -1,5 +1,4 @@
 import {
-  DESTINATION,
   IPV4_LENGTH,
   PROTOCOL,
   PROTOCOL_TCP,
@@ -29,8 +28,10 @@ import type { PacketMemory } from './packet-memory.ts'
  * "net: missing check virtio"), kernels before 6.2 all of UDP.
  *
  * The probes go nowhere: their hop limit is 0, and their addresses are such that the kernel drops them
- * where it looks for a route, whatever its settings ("this network", RFC 1122 section 3.2.1.3; and a
- * loopback address that comes from a device, RFC 4291 section 2.5.3).
+ * before it looks for a route, whatever its settings: from the broadcast address to none (RFC 1122
+ * section 3.2.1.3; ip_route_input_slow() in net/ipv4/route.c), and a loopback address that comes from a
+ * device (RFC 4291 section 2.5.3; ip6_rcv_core() in net/ipv6/ip6_input.c). No other address of IPv4 does
+ * it: 0.0.0.1 is an address like any other since Linux 5.3.
  */
 const SEGMENT = 100
 /** Payload of two segments, the last of which is short together with its headers. */
@@ -45,7 +46,7 @@ const UDP_CHECKSUM = 6
 const IPV6_LENGTH = 40
 const IPV6_PAYLOAD_LENGTH = 4
 const IPV6_NEXT_HEADER = 6
-const NOWHERE = 0x0000_0001
+const BROADCAST = 0xffff_ffff
 
 /** @param fd a queue of the device, which may be up or down */
 export function probeCoalescing(
@@ -81,8 +82,7 @@ function writeProbe4(bytes: Uint8Array, at: number, protocol: number): number {
   bytes[packet] = 0x45
   store16(bytes, packet + TOTAL_LENGTH, length)
   bytes[packet + PROTOCOL] = protocol
-  store32(bytes, packet + SOURCE, NOWHERE)
-  store32(bytes, packet + DESTINATION, NOWHERE)
+  store32(bytes, packet + SOURCE, BROADCAST)
   sealHeader(bytes, packet, IPV4_LENGTH)
   writeVnet(bytes, at, protocol === PROTOCOL_TCP ? GSO_TCPV4 : GSO_UDP, IPV4_LENGTH)
   return VNET_LENGTH + length

@@ -64,10 +64,11 @@ function blame(line: string): void {
   process.exitCode = 1
 }
 
-/** The host's network, and the programs that run on it, as lines. */
+/** The host's network, the programs that run on it and its files but for logs, as lines. */
 async function stateOf(host: DockerHost): Promise<string[]> {
   const programs = await host.exec('ps', '-A', '-o', 'comm=')
-  return [...(await host.stateText()).split('\n'), ...programs.split('\n')]
+  const files = readdirSync(host.machine.dir).filter((name) => !/\.(log|pid)$/.test(name))
+  return [...(await host.stateText()).split('\n'), ...programs.split('\n'), ...files]
 }
 
 function without(lines: readonly string[], known: readonly string[]): string[] {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { argv } from '../../lab/argv.ts'
 import { command } from '../../lab/command.ts'
@@ -33,6 +34,7 @@ export const cReference: Candidate = {
     await using undo = new AsyncDisposableStack()
     undo.defer(remove)
     const program = site.hosts[0].machine.path('reference')
+    undo.defer(() => rmSync(program, { force: true }))
     await command(argv`cc -O2 -o ${program} ${SOURCE}`)
     const daemons: Daemon[] = []
     for (const side of sides) {

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
-import type { Daemon } from '../../lab/daemon.ts'
 import { script } from './bridged-namespaces.ts'
-import { routedPeer } from './routed-peer.ts'
+import { folderOf, routedPeer } from './routed-peer.ts'
 
+const SHORT = 'fd'
 const PORT = 10_000
 const DEVICE = 'fd-tunnel'
 /** As VXLAN's; 1500 less IPv4, UDP and its own byte would be more. */
@@ -13,8 +13,8 @@ export const fastd = routedPeer({
   name: 'fastd',
   about: 'method null: neither encryption nor authentication, mode tun, MTU 1450',
   package: 'fastd',
-  between: { short: 'fd', digit: 3, net: '10.203', mtu: MTU },
-  async connect(debian, sides) {
+  between: { short: SHORT, digit: 3, net: '10.203', mtu: MTU },
+  async connect(debian, sides, start) {
     const secrets: string[] = []
     const publics: string[] = []
     for (const { host } of sides) {
@@ -23,10 +23,9 @@ export const fastd = routedPeer({
       secrets.push(of('Secret'))
       publics.push(of('Public'))
     }
-    const daemons: Daemon[] = []
     for (const [index, side] of sides.entries()) {
       const { host, other, far } = side
-      const path = host.machine.path('fastd.conf')
+      const path = `${folderOf(side, SHORT)}/fastd.conf`
       writeFileSync(
         path,
         `mode tun;
@@ -40,19 +39,16 @@ export const fastd = routedPeer({
         `,
         { mode: 0o600 },
       )
-      daemons.push(
-        await debian.start(host, {
-          name: 'fastd',
-          argv: ['usr/bin/fastd', '--config', path],
-          ready: async () => (await host.exec('ip', 'link', 'show', DEVICE)) !== '',
-        }),
-      )
+      await start(host, {
+        name: 'fastd',
+        argv: ['usr/bin/fastd', '--config', path],
+        ready: async () => (await host.exec('ip', 'link', 'show', DEVICE)) !== '',
+      })
       await host.machine.exec(
         script(`
           ip link set ${DEVICE} up
           ip route add ${far}.0/24 dev ${DEVICE}`),
       )
     }
-    return daemons
   },
 })

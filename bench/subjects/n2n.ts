@@ -1,5 +1,4 @@
 import { argv } from '../../lab/argv.ts'
-import type { Daemon } from '../../lab/daemon.ts'
 import { script } from './bridged-namespaces.ts'
 import { isUp, routedPeer } from './routed-peer.ts'
 
@@ -22,28 +21,24 @@ export const n2n = routedPeer({
     'a supernode and an edge on each host, directly connected, packet forwarding on; encrypts (Twofish) and compresses (LZO), which it cannot leave out; MTU 1360',
   package: 'n2n',
   between: { short: 'n2n', digit: 2, net: '10.202', mtu: MTU },
-  async connect(debian, sides) {
+  async connect(_, sides, start) {
     const [{ host: first }] = sides
-    const daemons: Daemon[] = [
-      await debian.start(first, {
-        name: 'supernode',
-        argv: argv`usr/bin/supernode -l ${SUPERNODE_PORT}`,
-        ready: async () =>
-          (await first.exec('ss', '-Hlun', 'sport', '=', String(SUPERNODE_PORT))) !== '',
-      }),
-    ]
+    await start(first, {
+      name: 'supernode',
+      argv: argv`usr/bin/supernode -l ${SUPERNODE_PORT}`,
+      ready: async () =>
+        (await first.exec('ss', '-Hlun', 'sport', '=', String(SUPERNODE_PORT))) !== '',
+    })
     for (const [index, side] of sides.entries()) {
-      const daemon = await debian.start(side.host, {
+      await start(side.host, {
         name: 'edge',
         argv: argv`usr/sbin/edge -d ${DEVICE} -a ${EDGE_NET}.${index + 1} -s 255.255.255.0 -c bench
           -l ${first.ip}:${SUPERNODE_PORT} -p ${PORT} -M ${MTU} -m 02:00:0a:ca:ff:0${index + 1} -r`,
         env: { N2N_KEY: 'the bench' },
         ready: () => isUp(side, DEVICE),
       })
-      daemons.push(daemon)
       const via = `${EDGE_NET}.${2 - index}`
       await side.host.machine.exec(script(`ip route add ${side.far}.0/24 via ${via} dev ${DEVICE}`))
     }
-    return daemons
   },
 })

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { argv } from '../../lab/argv.ts'
 import { command, tryCommand } from '../../lab/command.ts'
 import type { Daemon } from '../../lab/daemon.ts'
@@ -99,7 +99,7 @@ async function unplug(site: Site, host: DockerHost): Promise<void> {
 }
 
 /** Its files and sockets are in a folder of the host's own. */
-const folderOf = ({ machine }: DockerHost): string => machine.path('run', 'openvswitch')
+const folderOf = ({ machine }: DockerHost): string => machine.path('bench-vs')
 
 async function start(
   debian: Debian,
@@ -107,7 +107,8 @@ async function start(
   undo: AsyncDisposableStack,
 ): Promise<Daemon> {
   const folder = folderOf(host)
-  mkdirSync(folder, { recursive: true })
+  mkdirSync(folder)
+  undo.defer(() => rmSync(folder, { recursive: true }))
   const env = {
     OVS_RUNDIR: folder,
     OVS_LOGDIR: folder,

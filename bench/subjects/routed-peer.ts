@@ -1,7 +1,12 @@
-import type { Daemon } from '../../lab/daemon.ts'
+import { mkdirSync, rmSync } from 'node:fs'
+import type { Daemon, DaemonSpec } from '../../lab/daemon.ts'
+import type { DockerHost } from '../../lab/docker-host.ts'
 import { bridgedNamespaces, type BridgedOptions, type BridgedSide } from './bridged-namespaces.ts'
 import { Debian, pidsOn, stop } from './debian.ts'
 import type { Candidate } from './subject.ts'
+
+/** Starts a program of the packages, which goes with the peer. */
+export type StartDaemon = (host: DockerHost, spec: DaemonSpec) => Promise<void>
 
 /** A daemon of a Debian package that carries IP packets between a TUN or TAP interface and UDP. */
 export interface RoutedPeer {
@@ -14,7 +19,8 @@ export interface RoutedPeer {
   readonly connect: (
     debian: Debian,
     sides: readonly [BridgedSide, BridgedSide],
-  ) => Promise<readonly Daemon[]>
+    start: StartDaemon,
+  ) => Promise<void>
 }
 
 /** A namespace behind a bridge on each host; between the bridges' subnets the host routes through the peer's interface. */
@@ -35,8 +41,17 @@ export function routedPeer({
       const { sides, remove } = await bridgedNamespaces(site, between)
       await using undo = new AsyncDisposableStack()
       undo.defer(remove)
-      const daemons = await connect(debian, sides)
-      for (const daemon of daemons) undo.defer(() => stop(daemon))
+      for (const side of sides) {
+        const folder = folderOf(side, between.short)
+        mkdirSync(folder)
+        undo.defer(() => rmSync(folder, { recursive: true }))
+      }
+      const daemons: Daemon[] = []
+      await connect(debian, sides, async (host, spec) => {
+        const daemon = await debian.start(host, spec)
+        undo.defer(() => stop(daemon))
+        daemons.push(daemon)
+      })
       const done = undo.move()
       return {
         client: sides[0].place,
@@ -46,6 +61,11 @@ export function routedPeer({
       }
     },
   }
+}
+
+/** Where a peer's files are on a host while it is placed: "wg" for the peer whose interfaces begin so. */
+export function folderOf({ host }: BridgedSide, short: string): string {
+  return host.machine.path(`bench-${short}`)
 }
 
 /** Whether a host has an interface, up. */

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { argv } from '../../lab/argv.ts'
-import type { Daemon } from '../../lab/daemon.ts'
 import { script } from './bridged-namespaces.ts'
-import { routedPeer } from './routed-peer.ts'
+import { folderOf, routedPeer } from './routed-peer.ts'
 
+const SHORT = 'ti'
 const PORT = 655
 const DEVICE = 'ti-tunnel'
 /** As VXLAN's; tinc finds out by itself that the underlay carries it. */
@@ -18,12 +18,12 @@ export const tinc = routedPeer({
   name: 'tinc',
   about: 'cipher, digest and compression none, mode router, no log, MTU 1450',
   package: 'tinc',
-  between: { short: 'ti', digit: 4, net: '10.204', mtu: MTU },
-  async connect(debian, sides) {
-    const folders = sides.map(({ host }) => host.machine.path('tinc'))
+  between: { short: SHORT, digit: 4, net: '10.204', mtu: MTU },
+  async connect(debian, sides, start) {
+    const folders = sides.map((side) => folderOf(side, SHORT))
     for (const [index, { host, own }] of sides.entries()) {
       const [folder, name] = [folders[index]!, NAMES[index]!]
-      mkdirSync(join(folder, 'hosts'), { recursive: true })
+      mkdirSync(join(folder, 'hosts'))
       writeFileSync(
         join(folder, 'tinc.conf'),
         [
@@ -57,22 +57,18 @@ export const tinc = routedPeer({
       const [own, other] = [NAMES[index]!, folders[1 - index]!]
       writeFileSync(join(other, 'hosts', own), readFileSync(join(folder, 'hosts', own)))
     }
-    const daemons: Daemon[] = []
     for (const [index, { host, far }] of sides.entries()) {
-      daemons.push(
-        await debian.start(host, {
-          name: 'tincd',
-          argv: argv`usr/sbin/tincd --no-detach --config ${folders[index]!}
-            --pidfile ${host.machine.path('run', 'tinc.pid')}`,
-          ready: async () => (await host.exec('ip', 'link', 'show', DEVICE)) !== '',
-        }),
-      )
+      const folder = folders[index]!
+      await start(host, {
+        name: 'tincd',
+        argv: argv`usr/sbin/tincd --no-detach --config ${folder} --pidfile ${folder}/pid`,
+        ready: async () => (await host.exec('ip', 'link', 'show', DEVICE)) !== '',
+      })
       await host.machine.exec(
         script(`
           ip link set ${DEVICE} mtu ${MTU} up
           ip route add ${far}.0/24 dev ${DEVICE}`),
       )
     }
-    return daemons
   },
 })

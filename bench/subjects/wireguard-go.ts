@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
-import type { Daemon } from '../../lab/daemon.ts'
 import { script, type BridgedSide } from './bridged-namespaces.ts'
 import type { Debian } from './debian.ts'
-import { routedPeer } from './routed-peer.ts'
+import { folderOf, routedPeer } from './routed-peer.ts'
 
+const SHORT = 'wg'
 const PORT = 51_820
 const DEVICE = 'wg-tunnel'
 /** 1500 less IPv4, UDP, WireGuard's header and tag, rounded as wg-quick does it. */
@@ -18,10 +18,17 @@ export const wireguardGo = routedPeer({
   about:
     "Debian's version, older than its segmentation offloads; encrypts, which it cannot leave out; MTU 1420, no log",
   package: 'wireguard-go',
-  between: { short: 'wg', digit: 1, net: '10.201', mtu: MTU },
-  async connect(debian, sides) {
-    const daemons: Daemon[] = []
-    for (const side of sides) daemons.push(await start(debian, side))
+  between: { short: SHORT, digit: 1, net: '10.201', mtu: MTU },
+  async connect(debian, sides, start) {
+    for (const { host } of sides) {
+      await start(host, {
+        name: 'wireguard-go',
+        argv: ['usr/bin/wireguard-go', '--foreground', DEVICE],
+        // It refuses to work where the kernel could have WireGuard, unless told.
+        env: { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' },
+        ready: async () => (await debian.run(host, ['usr/bin/wg', 'show', DEVICE])) !== '',
+      })
+    }
     const keys: string[] = []
     for (const { host } of sides) {
       keys.push((await debian.run(host, ['usr/bin/wg', 'genkey'])).trim())
@@ -29,19 +36,8 @@ export const wireguardGo = routedPeer({
     for (const [index, side] of sides.entries()) {
       await configure(debian, side, keys[index]!, keys[1 - index]!)
     }
-    return daemons
   },
 })
-
-async function start(debian: Debian, side: BridgedSide): Promise<Daemon> {
-  return debian.start(side.host, {
-    name: 'wireguard-go',
-    argv: ['usr/bin/wireguard-go', '--foreground', DEVICE],
-    // It refuses to work where the kernel could have WireGuard, unless told.
-    env: { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' },
-    ready: async () => (await debian.run(side.host, ['usr/bin/wg', 'show', DEVICE])) !== '',
-  })
-}
 
 async function configure(
   debian: Debian,
@@ -52,7 +48,7 @@ async function configure(
   const { host, other, far } = side
   const otherPublic = await debian.run(host, ['usr/bin/wg', 'pubkey'], otherKey)
   // wg opens its input by name, which a pipe between programs may not have.
-  const settings = host.machine.path('wireguard.conf')
+  const settings = `${folderOf(side, SHORT)}/wireguard.conf`
   const text = `
     [Interface]
     PrivateKey = ${ownKey}

@@ -17,6 +17,7 @@ const MTU = 1450
 const PREFIX = '/overlay-ts'
 /** Contains all fake subnets. */
 const FAKE_POOL = '100.64.0.0/10'
+const FAKE_PREFIX = '100.'
 /** What etcd takes in one transaction, unless told. */
 const TRANSACTION = 128
 
@@ -41,6 +42,7 @@ export const overlayTs: Candidate = {
       },
       processes: ({ plugin }) => (plugin.pid === undefined ? [] : [plugin.pid]),
       async remove() {
+        await lab.etcd.ctl('del', '--prefix', `${PREFIX}/subnets/${FAKE_PREFIX}`)
         for (const host of hosts) {
           await host.container(CONTAINER).remove()
           await host.docker('network', 'rm', NETWORK)

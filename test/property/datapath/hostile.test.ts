@@ -129,7 +129,11 @@ function repaired(packet: Uint8Array, repair: Repair): Uint8Array {
   return copy
 }
 
-const inMemory = fc.record({ odd: fc.nat(3), atEnd: fc.boolean() })
+/** Mostly as the worker puts it: an IP header is aligned two bytes past a word. */
+const inMemory = fc.record({
+  odd: fc.constantFrom(2, 2, 2, 0, 1, 3),
+  atEnd: fc.constantFrom(false, false, true),
+})
 
 /** In = out + dropped. @returns what of it passed */
 function balanced({ counted }: Outcome, direction: 'tx' | 'rx', came: number): number {
@@ -160,7 +164,8 @@ const stream: fc.Arbitrary<Stream> = fc.record({
   kind: fc.oneof(fc.constantFrom(0, 1, 2), fc.nat(HONEST.length - 1)),
   isIpv6: fc.boolean(),
   size: fc.oneof(
-    { weight: 6, arbitrary: fc.constant(200) },
+    // Frames of whole words, as of bulk TCP.
+    { weight: 6, arbitrary: fc.constant(202) },
     { weight: 2, arbitrary: fc.nat(300) },
     { weight: 1, arbitrary: fc.constantFrom(1410, 3000) },
   ),

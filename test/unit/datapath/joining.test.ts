@@ -18,6 +18,7 @@ import { dualTablesOf, HOST_A, MemoryForwarder, naiveFrame } from '../../support
 import {
   filled,
   received,
+  receivedJoined,
   SIZE,
   streamOf,
   VERSIONS,
@@ -34,6 +35,7 @@ for (const { version, segment, datagram } of VERSIONS) {
       field.setUint16(at + 12, field.getUint16(at + 12) + 0x100)
       field.setUint16(at + 16, field.getUint16(at + 16) - 0x100)
       assert.equal(received([first!, second!]).written.length, 2)
+      assert.equal(receivedJoined([first!, second!]).written.length, 2)
       assert.equal(received([second!]).counted().rx_packets, 1, 'the checksum is right')
     })
 
@@ -65,24 +67,26 @@ for (const { version, segment, datagram } of VERSIONS) {
       const packets = streamOf(segment, [{}, {}, {}]).map((packet) => naivePacket(packet))
       const last = packets[1]!.length - 1
       packets[1]![last]! ^= 1
-      const host = received(packets)
-      assert.equal(host.counted().rx_drop_checksum, 1)
-      assert.equal(host.written.length, 2)
+      for (const host of [received(packets), receivedJoined(packets)]) {
+        assert.equal(host.counted().rx_drop_checksum, 1)
+        assert.equal(host.written.length, 2)
+      }
     })
 
     test('a segment whose checksum is partial is written alone, in order', () => {
       for (const base of [segment, datagram]) {
         const [a, b, c] = streamOf(base, [{}, {}, {}])
-        const host = received([naivePacket(a!), naivePacket(b!, 'partial'), naivePacket(c!)])
-        assert.equal(host.written.length, 3)
-        assert.deepEqual(
-          host.written.map((written) => written[0]),
-          [0, 1, 0],
-        )
-        assert.deepEqual(
-          host.written.flatMap(writtenPackets).map(({ sequence }) => sequence),
-          [a, b, c].map((packet) => packet!.sequence),
-        )
+        const bytes = [naivePacket(a!), naivePacket(b!, 'partial'), naivePacket(c!)]
+        for (const { written } of [received(bytes), receivedJoined(bytes)]) {
+          assert.deepEqual(
+            written.map((packet) => packet[0]),
+            [0, 1, 0],
+          )
+          assert.deepEqual(
+            written.flatMap(writtenPackets).map(({ sequence }) => sequence),
+            [a, b, c].map((packet) => packet!.sequence),
+          )
+        }
       }
     })
 
@@ -97,10 +101,12 @@ for (const { version, segment, datagram } of VERSIONS) {
     test('a datagram without a checksum joins nothing', () => {
       const packets = streamOf(datagram, [{}, {}]).map((packet) => naivePacket(packet))
       for (const bytes of packets) bytes.fill(0, bytes.length - SIZE - 2, bytes.length - SIZE)
-      assert.deepEqual(
-        received(packets).written.map((bytes) => Buffer.from(bytes)),
-        packets.map((bytes) => Buffer.from(withVnet({}, bytes))),
-      )
+      for (const { written } of [received(packets), receivedJoined(packets)]) {
+        assert.deepEqual(
+          written.map((bytes) => Buffer.from(bytes)),
+          packets.map((bytes) => Buffer.from(withVnet({}, bytes))),
+        )
+      }
     })
 
     test('a datagram with options behind it joins nothing', () => {
@@ -113,9 +119,10 @@ for (const { version, segment, datagram } of VERSIONS) {
         bytes!.set(shorter!.slice(at), at)
         return bytes!
       })
-      const host = received(packets)
-      assert.equal(host.counted().rx_packets, 2)
-      assert.equal(host.written.length, 2)
+      for (const host of [received(packets), receivedJoined(packets)]) {
+        assert.equal(host.counted().rx_packets, 2)
+        assert.equal(host.written.length, 2)
+      }
     })
 
     test('a fragment overtakes nothing between its addresses', () => {
@@ -134,16 +141,14 @@ for (const { version, segment, datagram } of VERSIONS) {
     })
 
     test('at most 64 datagrams are joined', () => {
-      const host = received(
-        streamOf(
-          datagram,
-          Array.from({ length: 65 }, () => ({})),
-        ).map((packet) => naivePacket(packet)),
-      )
-      assert.deepEqual(
-        host.written.map((written) => writtenPackets(written).length),
-        [64, 1],
-      )
+      const changes = Array.from({ length: 65 }, () => ({}))
+      const packets = streamOf(datagram, changes).map((packet) => naivePacket(packet))
+      for (const { written } of [received(packets), receivedJoined(packets)]) {
+        assert.deepEqual(
+          written.map((bytes) => writtenPackets(bytes).length),
+          [64, 1],
+        )
+      }
     })
 
     test('a super-packet stays below the largest length an IP header can state', () => {

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Netns } from '../../support/netns.ts'
+import { eventually } from '../../support/wait.ts'
+import { LoadSink, LoadSource } from './load.ts'
+import { lossOf } from './losses.ts'
+import { Sites } from './sites.ts'
+import { pings } from './two-hosts.ts'
+
+/** Packets that a device did not take from the one who sent: its queue, or the peer of a veth, was full. */
+async function dropsOf(netns: Netns, device: string): Promise<number> {
+  const [link] = JSON.parse(await netns.run('ip', '-s', '-j', 'link', 'show', 'dev', device)) as [
+    { readonly stats64: { readonly tx: { readonly dropped: number } } },
+  ]
+  return link.stats64.tx.dropped
+}
+
+async function queueDropsOf(netns: Netns, device: string): Promise<number> {
+  const [queue] = JSON.parse(await netns.run('tc', '-s', '-j', 'qdisc', 'show', 'dev', device)) as [
+    { readonly drops?: number },
+  ]
+  return queue.drops ?? 0
+}
+
+/** Datagrams that found the buffer of a container's socket full. */
+async function socketDropsOf(netns: Netns): Promise<number> {
+  const text = await netns.run('cat', '/proc/net/snmp')
+  const [names, values] = text.split('\n').filter((line) => line.startsWith('Udp:')) as [
+    string,
+    string,
+  ]
+  return Number(values.split(' ')[names.split(' ').indexOf('RcvbufErrors')])
+}
+
+const sum = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((total, count) => total + count, 0)
+
+test('each packet that does not arrive is counted, once, by name', async (t) => {
+  await using sites = await Sites.create('a', 'b')
+  const middle = await sites.wireSwitch()
+  const ofA = await sites.ours('a')
+  const ofB = await sites.ours('b')
+  const [a, b] = [sites.site('a'), sites.site('b')]
+  // The kernel counts a super-frame that it drops as one, so there are to be none.
+  await a.host.run('ethtool', '-K', 'u0', 'tx-udp-segmentation', 'off')
+  await a.host.run('ip', 'link', 'set', 'ov-tun', 'txqueuelen', '16')
+  await using source = await LoadSource.start(a)
+  await using sink = await LoadSink.start(b)
+  const [pid] = (await b.host.run('ip', 'netns', 'pids', b.host.name)).trim().split('\n')
+  const tell = (signal: string): Promise<string> => b.host.run('kill', `-${signal}`, pid!)
+  let sent = 0
+  const sendOn = async (): Promise<number> => {
+    sent += (await source.send(b, { size: 1400, rate: 40_000, milliseconds: 1000 })).sent
+    return sent
+  }
+
+  // Afterwards each knows the next one's MAC: the kernel drops uncounted what waits for an answer to ARP.
+  assert.ok(await pings(a.container, b.address()))
+
+  // A forwarder that is held up long enough for its socket's buffer to overflow.
+  await tell('STOP')
+  while ((await sendOn()) < 30_000);
+  await tell('CONT')
+  // A link on the way that is slow.
+  const slow = ['rate', '20mbit', 'burst', '32kb', 'limit', '64kb']
+  await middle.run('tc', 'qdisc', 'add', 'dev', 'port-b', 'root', 'tbf', ...slow)
+  await sendOn()
+  await eventually(async () => assert.ok(await pings(a.container, b.address())), {
+    what: 'the slow link to be free again',
+    timeout: 30_000,
+  })
+  // The kernel tells of what it dropped with the next datagram that it takes.
+  assert.ok(await pings(a.container, b.address()))
+
+  let received = 0
+  await eventually(
+    async () => {
+      const heard = await sink.heard()
+      received += heard.received
+      assert.equal(heard.duplicates, 0)
+      const drops = {
+        tun: await dropsOf(a.host, 'ov-tun'),
+        ...lossOf(await ofA.counters()),
+        link: await queueDropsOf(middle, 'port-b'),
+        ...lossOf(await ofB.counters()),
+        veth:
+          (await dropsOf(a.container, 'eth0')) +
+          (await dropsOf(a.host, 'u0')) +
+          (await dropsOf(middle, 'port-b')) +
+          (await dropsOf(b.host, 'v0')),
+        socket: await socketDropsOf(b.container),
+      }
+      assert.equal(received + sum(drops), sent, JSON.stringify({ received, ...drops }))
+      for (const name of ['tun', 'link', 'rx_queue_overflows'] as const) {
+        assert.ok(drops[name]! > 0, `${name} lost nothing`)
+      }
+      assert.ok(received > 0)
+      t.diagnostic(JSON.stringify({ sent, received, ...drops }))
+    },
+    { what: 'the sums to agree', timeout: 20_000 },
+  )
+})
+
+const DATAGRAM = 1200
+/** So many at once that the one who sends them is not the one who is slow. */
+const TOGETHER = 20
+const ROUNDS = 3
+
+test('twice what can be carried is carried no worse, and afterwards nothing is lost again', async (t) => {
+  await using sites = await Sites.create('a', 'b')
+  await sites.wirePair()
+  await sites.ours('a')
+  await sites.ours('b')
+  const [a, b] = [sites.site('a'), sites.site('b')]
+  await using source = await LoadSource.start(a)
+  await using sink = await LoadSink.start(b)
+  assert.ok(await pings(a.container, b.address()))
+
+  /** Datagrams a second that were sent and that arrived, of those of one run. */
+  const run = async (rate: number): Promise<{ sent: number; received: number }> => {
+    const load = { size: DATAGRAM, together: TOGETHER, rate, milliseconds: 500 }
+    const { sent, milliseconds } = await source.send(b, load)
+    let received = 0
+    // What is still on the way has arrived when a moment brings nothing more.
+    for (let more = 1; more > 0;) {
+      await sleep(50)
+      more = (await sink.heard()).received
+      received += more
+    }
+    return { sent: sent / (milliseconds / 1000), received: received / (milliseconds / 1000) }
+  }
+
+  let capacity = 5000
+  for (;;) {
+    const { sent, received } = await run(capacity * 1.5)
+    if (received < sent * 0.98 || sent < capacity) break
+    capacity *= 1.5
+  }
+  const ratios: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const atCapacity = await run(capacity)
+    const overload = await run(2 * capacity)
+    ratios.push(overload.received / atCapacity.received)
+    t.diagnostic(JSON.stringify({ capacity, atCapacity, overload }))
+  }
+  const [median] = ratios.toSorted((x, y) => x - y).slice(ROUNDS >>> 1)
+  assert.ok(median! > 0.5, ratios.join(', '))
+  await eventually(
+    async () => {
+      const { sent, received } = await run(500)
+      assert.equal(received, sent)
+    },
+    { what: 'a load without a loss', timeout: 20_000 },
+  )
+})

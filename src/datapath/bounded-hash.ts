@@ -1,9 +1,9 @@
 /**
- * Hash tables that are written once and then only read: open addressing, at most a quarter full, a
- * zero being an empty slot. A key is at most MAX_PROBES slots behind where its hash points, since a table
+ * Hash tables that are written once and then only read: open addressing, at most half full, a zero
+ * being an empty slot. A key is at most MAX_PROBES slots behind where its hash points, since a table
  * that comes out worse is laid out anew with another seed; so no set of keys makes a search long.
  */
-export const MAX_PROBES = 32
+export const MAX_PROBES = 64
 
 const SEEDS = 8
 const SMALLEST = 8
@@ -23,7 +23,7 @@ export function layOut(
   hashOf: (index: number, seed: number) => number,
 ): HashTable {
   let size = SMALLEST
-  while (size < values.length * 4) size *= 2
+  while (size < values.length * 2) size *= 2
   for (; ; size *= 2) {
     for (let seed = 1; seed <= SEEDS; seed++) {
       const slots = new Int32Array(size)

@@ -4,7 +4,7 @@ import type { Ipv4 } from '../net/ipv4.ts'
 import { type Ipv6, ipv6Bytes } from '../net/ipv6.ts'
 import { type Mac, macBytes } from '../net/mac.ts'
 import { store32 } from '../packet/bytes.ts'
-import { hashOfWords, layOut } from './bounded-hash.ts'
+import { type HashTable, hashOfWords, layOut } from './bounded-hash.ts'
 import * as abi from './socket-abi.ts'
 import * as at from './subnet-map-layout.ts'
 import type { ForwardingTables } from './tables.ts'
@@ -43,7 +43,6 @@ export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
   const header = new Int32Array(at.HEADER_WORDS)
   bytesOf(header).set(macBytes(tables.vtepMac), at.OWN_MAC)
   header[at.PEER_COUNT] = addresses.length
-  header[at.FIRST_IPV6] = ipv4.length + 1
   const block = new Block(header)
   block.add(entryWords([...ipv4, ...ipv6]))
   header[at.PEERS] = block.add(peerWords(addresses))
@@ -65,26 +64,24 @@ export function buildSubnetMap(tables: ForwardingTables): SharedArrayBuffer {
   header[at.ROOT] = block.add(root)
   header[at.NODES] = block.add(nodes)
 
-  const prefixes = ipv6.map(({ subnet }) => wordsOf(subnet.address))
-  header[at.PREFIXES] = block.add(Int32Array.from(prefixes.flat()))
   // Longest first: the first that matches is the answer.
   const byLength = [...placesByLength(ipv6)].sort(([a], [b]) => b - a)
   const records = new Int32Array(byLength.length * at.LENGTH_WORDS)
   header[at.LENGTH_COUNT] = byLength.length
   header[at.LENGTHS] = block.add(records)
   for (const [index, [length, places]] of byLength.entries()) {
-    const distinct = [
-      ...new Map(places.map((place) => [keyOf(ipv6[place]!.subnet.address), place])).values(),
-    ]
-    const table = layOut(
-      distinct.map((place) => header[at.FIRST_IPV6]! + place),
-      (index, seed) => hashOfWords(seed, ...prefixes[distinct[index]!]!),
+    const distinct = new Map(
+      places.map((place) => {
+        const { address } = ipv6[place]!.subnet
+        return [keyOf(address), { entry: ipv4.length + 1 + place, prefix: wordsOf(address) }]
+      }),
     )
+    const { seed, slots } = prefixTable([...distinct.values()])
     const record = index * at.LENGTH_WORDS
     records.set(wordsOf(prefixOf6(2n ** 128n - 1n, length).address), record + at.MASK)
-    records[record + at.TABLE] = block.add(table.slots)
-    records[record + at.SLOTS] = table.slots.length
-    records[record + at.SEED] = table.seed
+    records[record + at.TABLE] = block.add(slots)
+    records[record + at.SLOTS] = slots.length / at.SLOT_WORDS
+    records[record + at.SEED] = seed
   }
   return block.shared()
 }
@@ -157,6 +154,20 @@ function peerWords(addresses: readonly (Ipv4 | Ipv6)[]): Int32Array {
     words.set(wordsOf(address), word + at.ADDRESS)
   }
   return words
+}
+
+/** The subnets of one prefix length, to be found by their addresses. */
+function prefixTable(subnets: readonly { entry: number; prefix: Words }[]): HashTable {
+  const places = subnets.map((_, index) => index + 1)
+  const table = layOut(places, (index, seed) => hashOfWords(seed, ...subnets[index]!.prefix))
+  const slots = new Int32Array(table.slots.length * at.SLOT_WORDS)
+  for (const [index, place] of table.slots.entries()) {
+    if (place === 0) continue
+    const { entry, prefix } = subnets[place - 1]!
+    slots[index * at.SLOT_WORDS + at.ENTRY] = entry
+    slots.set(prefix, index * at.SLOT_WORDS + at.PREFIX)
+  }
+  return { seed: table.seed, slots }
 }
 
 /** @param entries numbered from 1 in this order */

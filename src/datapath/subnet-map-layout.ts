@@ -3,7 +3,7 @@
  *
  *   header | entries | peers | peer table | VNI table
  *          | root: 65,536 words by address bits 0–15 | nodes of 16 words             (IPv4)
- *          | prefixes | lengths in use, longest first | a table for each length      (IPv6)
+ *          | lengths in use, longest first | a table for each length                 (IPv6)
  *
  * A word of the root or of a node is 0 (nothing), the number of an entry, or ~number of a node, which
  * decides by the next four bits: two nodes below the root are a /24, four a /32, whatever the size.
@@ -18,11 +18,8 @@ export const VNI_SLOTS = 6
 export const VNI_SEED = 7
 export const ROOT = 8
 export const NODES = 9
-export const PREFIXES = 10
-/** Number of the first entry that is IPv6; they stand behind those of IPv4. */
-export const FIRST_IPV6 = 11
-export const LENGTHS = 12
-export const LENGTH_COUNT = 13
+export const LENGTHS = 10
+export const LENGTH_COUNT = 11
 export const OWN_MAC = 14 * 4 // bytes
 export const HEADER_WORDS = 16
 
@@ -48,12 +45,14 @@ export const ROOT_WORDS = 65_536
 export const NODE_BITS = 4
 export const NODE_WORDS = 16
 
-/** The address of an IPv6 subnet. */
-export const PREFIX_WORDS = 4
-
-/** A prefix length in use: its mask and its table. */
+/** A prefix length in use: its mask, its table and how many slots that has. */
 export const LENGTH_WORDS = 8
 export const MASK = 0
 export const TABLE = 4
 export const SLOTS = 5
 export const SEED = 6
+
+/** A slot of such a table: the number of the entry, 0 in an empty one, and the address of the subnet. */
+export const SLOT_WORDS = 8
+export const ENTRY = 0
+export const PREFIX = 1

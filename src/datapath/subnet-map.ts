@@ -26,8 +26,8 @@ export class SubnetMap {
   readonly #nodes: number
   readonly #lengths: number
   readonly #endOfLengths: number
-  /** Where the prefix of entry 0 would stand. */
-  readonly #prefixes: number
+  /** Whether any prefix of IPv6 is longer than 64 bits; mostly none is, and half the address is enough. */
+  readonly #isWide: boolean
   readonly #peers: number
 
   constructor(buffer: SharedArrayBuffer) {
@@ -38,7 +38,8 @@ export class SubnetMap {
     this.#nodes = words[at.NODES]!
     this.#lengths = words[at.LENGTHS]!
     this.#endOfLengths = this.#lengths + words[at.LENGTH_COUNT]! * at.LENGTH_WORDS
-    this.#prefixes = words[at.PREFIXES]! - words[at.FIRST_IPV6]! * at.PREFIX_WORDS
+    // The longest stands first.
+    this.#isWide = words[at.LENGTH_COUNT]! > 0 && words[this.#lengths + at.MASK + 2] !== 0
     this.peerCount = words[at.PEER_COUNT]!
     this.#peers = words[at.PEERS]!
   }
@@ -58,8 +59,8 @@ export class SubnetMap {
     const words = this.#words
     const a = word(bytes, offset)
     const b = word(bytes, offset + 4)
-    const c = word(bytes, offset + 8)
-    const d = word(bytes, offset + 12)
+    const c = this.#isWide ? word(bytes, offset + 8) : 0
+    const d = this.#isWide ? word(bytes, offset + 12) : 0
     for (let length = this.#lengths; length < this.#endOfLengths; length += at.LENGTH_WORDS) {
       const entry = this.#find(
         length,
@@ -161,9 +162,10 @@ export class SubnetMap {
     const mask = words[length + at.SLOTS]! - 1
     const hash = hashOfWords(words[length + at.SEED]!, a, b, c, d)
     for (let probe = 0; probe < MAX_PROBES; probe++) {
-      const entry = words[table + ((hash + probe) & mask)]!
+      const slot = table + ((hash + probe) & mask) * at.SLOT_WORDS
+      const entry = words[slot + at.ENTRY]!
       if (entry === NO_ENTRY) return NO_ENTRY
-      const prefix = this.#prefixes + entry * at.PREFIX_WORDS
+      const prefix = slot + at.PREFIX
       if (
         words[prefix] === a &&
         words[prefix + 1] === b &&

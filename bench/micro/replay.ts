@@ -11,7 +11,7 @@ import type { Ipv4 } from '../../src/net/ipv4.ts'
 import { simdSum } from '../../src/packet/checksum-simd.ts'
 
 /** Before every packet, as where the TUN is read to. */
-const HEADROOM = 64
+const HEADROOM = 66
 /** Virtio, VXLAN, Ethernet, the longest usual IP and TCP headers: what the forwarder writes to. */
 const HEADERS = 144
 

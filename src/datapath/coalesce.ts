@@ -18,6 +18,7 @@ import {
   CHECKSUM_VALID,
   checksumFieldOf,
   pseudoSumOf,
+  type SumBytes,
 } from './transport-checksum.ts'
 
 /** What the forwarder needs of the containers' side. The TUN implements it, and tests. */
@@ -40,6 +41,7 @@ export interface CoalesceOptions {
  */
 export class Coalescer {
   readonly #memory: PacketMemory
+  readonly #sum: SumBytes
   readonly #port: ContainerPort
   readonly #counters: Counters
   readonly #options: CoalesceOptions
@@ -51,11 +53,13 @@ export class Coalescer {
 
   constructor(
     memory: PacketMemory,
+    sum: SumBytes,
     port: ContainerPort,
     counters: Counters,
     options: CoalesceOptions,
   ) {
     this.#memory = memory
+    this.#sum = sum
     this.#port = port
     this.#counters = counters
     this.#options = options
@@ -98,6 +102,14 @@ export class Coalescer {
     }
     this.#writeVnet(packet, checksum, segmentPayload)
     this.#writeSingle(packet)
+  }
+
+  /**
+   * Takes the frame that lies right behind the last one that was put, and is as long, if it plainly is
+   * the next segment of the same packet. @returns false for one that wants a closer look
+   */
+  follow(frameAt: number, length: number): boolean {
+    return this.#latest.follow(frameAt, length, this.#sum)
   }
 
   flush(): void {

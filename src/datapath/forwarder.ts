@@ -113,7 +113,7 @@ export class Forwarder {
     this.#splitter = new Splitter(memory, sum, this.#outbox)
     this.#fragmenter = new Fragmenter(memory, this.#outbox)
     this.#fragmentingSplitter = new Splitter(memory, sum, this.#fragmenter)
-    this.#coalescer = new Coalescer(memory, containers, counters, parts.coalesce)
+    this.#coalescer = new Coalescer(memory, sum, containers, counters, parts.coalesce)
   }
 
   /** Replaces the tables from the next packet on; what is queued goes out by those it was queued by. */
@@ -150,12 +150,23 @@ export class Forwarder {
   fromUnderlay(at: number, length: number, groSize: number, peer: number, outerTos: number): void {
     const whole = groSize === 0 || groSize >= length || this.#isOneFrame(at, length)
     const size = whole ? length : groSize
+    let mayFollow = false
+    let followers = 0
     for (let done = 0; done < length; done += size) {
-      this.#counters.add(COUNTER.rx_frames)
       const frame = Math.min(size, length - done)
+      if (mayFollow && frame === size && this.#coalescer.follow(at + done, frame)) {
+        followers++
+        continue
+      }
+      this.#counters.add(COUNTER.rx_frames)
       const drop = this.#receive(at + done, frame, peer, outerTos, whole ? groSize : 0)
       this.#counters.add(drop === PASS ? COUNTER.rx_packets : drop)
+      // A mark that the packet does not have is looked at for each frame.
+      const outer = outerTos & ECN_MASK
+      mayFollow = drop === PASS && (outer === NOT_ECT || outer === (this.#innerTos() & ECN_MASK))
     }
+    this.#counters.add(COUNTER.rx_frames, followers)
+    this.#counters.add(COUNTER.rx_packets, followers)
   }
 
   flushToContainers(): void {
@@ -172,8 +183,7 @@ export class Forwarder {
 
     const entry = this.#admission.destination
     const hash = flowHash(bytes, packet)
-    const innerTos =
-      packet.version === 4 ? bytes[packet.at + TOS]! : trafficClassOf(bytes, packet.at)
+    const innerTos = this.#innerTos()
     const tos = (innerTos & this.#inheritedTos) | this.#fixedTos | encapsulatedEcn(innerTos)
     const gsoType = gsoTypeOf(bytes, at)
     if (gsoType !== GSO_NONE) return this.#sendSuper(gsoType, gsoSizeOf(bytes, at), hash, tos)
@@ -264,11 +274,18 @@ export class Forwarder {
     return PASS
   }
 
+  /** Type of service or traffic class. */
+  #innerTos(): number {
+    const { version, at } = this.#packet
+    const { bytes } = this.#memory
+    return version === 4 ? bytes[at + TOS]! : trafficClassOf(bytes, at)
+  }
+
   /** RFC 6040 on the packet. @returns false for one that is to be dropped */
   #mergeCongestion(outer: number): boolean {
     const { bytes } = this.#memory
     const { at, version, headerLength } = this.#packet
-    const tos = version === 4 ? bytes[at + TOS]! : trafficClassOf(bytes, at)
+    const tos = this.#innerTos()
     const inner = tos & ECN_MASK
     const ecn = decapsulatedEcn(inner, outer)
     if (ecn === ECN_DROP) return false

@@ -1,5 +1,5 @@
 import { load16, load32, store16 } from '../packet/bytes.ts'
-import { pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
+import { fold, pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
 import { FRAGMENT, IPV4_LENGTH, sealHeader, TOS, TOTAL_LENGTH, TTL } from '../packet/ipv4.ts'
 import { HOP_LIMIT, IPV6_LENGTH, isSamePair6, PAYLOAD_LENGTH } from '../packet/ipv6.ts'
@@ -24,9 +24,12 @@ import {
   writePartialVnet,
   writePlainVnet,
 } from '../packet/vnet-header.ts'
+import { ENCAPSULATION } from './encapsulate.ts'
 import { Gather } from './gather.ts'
 import { MAX_COALESCED, MAX_SEGMENTS } from './limits.ts'
+import { isNextSegment } from './next-segment.ts'
 import type { PacketMemory } from './packet-memory.ts'
+import type { SumBytes } from './transport-checksum.ts'
 
 const MAX_PIECES = 128
 
@@ -53,6 +56,8 @@ export class Run {
   #headers = 0
   #segmentPayload = 0
   #payload = 0
+  /** The last segment. */
+  #tailAt = 0
   #nextSequence = 0
   /** Flags of the last segment. */
   #flags = 0
@@ -103,7 +108,7 @@ export class Run {
     this.pieces.clear()
     this.pieces.add(packet.at - VNET_LENGTH, VNET_LENGTH + packet.length)
     this.segments = 1
-    this.#noteTail(packet)
+    this.#noteTail(packet.at, packet.transportAt, packet.payloadLength)
   }
 
   /** Whether the candidate continues the run. Its flow is known to be the same. */
@@ -122,7 +127,55 @@ export class Run {
   append(packet: InnerPacket): void {
     this.pieces.add(packet.payloadAt, packet.payloadLength)
     this.segments++
-    this.#noteTail(packet)
+    this.#noteTail(packet.at, packet.transportAt, packet.payloadLength)
+  }
+
+  /**
+   * Appends the segment of the frame that lies right behind the run's last one and is as long, if it
+   * continues the run: what append() does for a packet that was admitted, verified and taken. All of
+   * that follows from its headers being those of the frame before, and from its sequence and checksum.
+   * @returns false, and nothing is changed, if that is not so or takes a closer look
+   */
+  follow(frameAt: number, length: number, sum: SumBytes): boolean {
+    const previous = frameAt - length
+    const headers = this.#headers
+    const payload = length - ENCAPSULATION - headers
+    if (
+      this.segments === 0 ||
+      this.#closed ||
+      previous !== this.#tailAt - ENCAPSULATION ||
+      payload !== this.#segmentPayload ||
+      headers + this.#payload + payload > MAX_COALESCED ||
+      this.segments === (this.#kind === KIND_UDP ? MAX_SEGMENTS : MAX_PIECES)
+    ) {
+      return false
+    }
+    const { bytes } = this.#memory
+    const isTcp = this.#kind === KIND_TCP
+    const transportLength = headers - this.#ipHeader
+    const transport = frameAt + ENCAPSULATION + this.#ipHeader
+    if (
+      !isNextSegment(
+        this.#memory,
+        previous,
+        frameAt,
+        this.#version === 4,
+        isTcp,
+        transportLength >>> 2,
+      ) ||
+      (isTcp
+        ? load32(bytes, transport + TCP_SEQUENCE) !== this.#nextSequence
+        : load16(bytes, transport + UDP_CHECKSUM) === 0) ||
+      fold(
+        this.#pseudoSum(transportLength + payload) + sum(transport, transportLength + payload),
+      ) !== 0xffff
+    ) {
+      return false
+    }
+    this.pieces.add(transport + transportLength, payload)
+    this.segments++
+    this.#noteTail(frameAt + ENCAPSULATION, transport, payload)
+    return true
   }
 
   /** Makes the pieces one packet with its virtio header, ready to be written. */
@@ -138,11 +191,11 @@ export class Run {
     const isTcp = this.#kind === KIND_TCP
     if (isTcp) bytes[transport + TCP_FLAGS] = this.#flags
     else store16(bytes, transport + UDP_TOTAL, transportLength)
-    const pseudoSum = this.#finishIp(transportLength)
+    this.#storeIpLength(transportLength)
 
     // All segments' own checksums were verified; the kernel completes a new one where it is needed.
     const field = isTcp ? TCP_CHECKSUM : UDP_CHECKSUM
-    store16(bytes, transport + field, pseudoSum)
+    store16(bytes, transport + field, this.#pseudoSum(transportLength))
     writePartialVnet(
       bytes,
       vnet,
@@ -159,26 +212,30 @@ export class Run {
     this.pieces.clear()
   }
 
-  /** Gives the IP header its length. @returns the pseudo header's sum */
-  #finishIp(transportLength: number): number {
+  #storeIpLength(transportLength: number): void {
     const { bytes } = this.#memory
     if (this.#version === 4) {
       store16(bytes, this.#at + TOTAL_LENGTH, IPV4_LENGTH + transportLength)
       sealHeader(bytes, this.#at, IPV4_LENGTH)
-      return pseudoHeaderSum(this.#source, this.#destination, this.#protocol, transportLength)
+    } else {
+      store16(bytes, this.#at + PAYLOAD_LENGTH, transportLength)
     }
-    store16(bytes, this.#at + PAYLOAD_LENGTH, transportLength)
-    return pseudoHeaderSum6(bytes, this.#sourceAt, this.#protocol, transportLength)
   }
 
-  #noteTail(packet: InnerPacket): void {
-    this.#payload += packet.payloadLength
-    this.#closed = packet.payloadLength < this.#segmentPayload
+  #pseudoSum(transportLength: number): number {
+    return this.#version === 4
+      ? pseudoHeaderSum(this.#source, this.#destination, this.#protocol, transportLength)
+      : pseudoHeaderSum6(this.#memory.bytes, this.#sourceAt, this.#protocol, transportLength)
+  }
+
+  #noteTail(at: number, transportAt: number, payload: number): void {
+    this.#tailAt = at
+    this.#payload += payload
+    this.#closed = payload < this.#segmentPayload
     if (this.#kind !== KIND_TCP) return
     const { bytes } = this.#memory
-    this.#nextSequence =
-      (load32(bytes, packet.transportAt + TCP_SEQUENCE) + packet.payloadLength) >>> 0
-    this.#flags = bytes[packet.transportAt + TCP_FLAGS]!
+    this.#nextSequence = (load32(bytes, transportAt + TCP_SEQUENCE) + payload) >>> 0
+    this.#flags = bytes[transportAt + TCP_FLAGS]!
     if (this.#flags & PSH) this.#closed = true
   }
 

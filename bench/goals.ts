@@ -1,6 +1,6 @@
 import { digits } from './figure.ts'
 import type { ModeName } from './modes.ts'
-import type { Results } from './results.ts'
+import { MODE_TITLES, type Results } from './results.ts'
 import type { SubjectKind } from './subjects/subject.ts'
 
 /** Bounds of a value, or of a ratio. */
@@ -191,14 +191,17 @@ export function missedGoals(results: Results): string[] {
     comparisonsOf(goal).flatMap(({ kind, mode, bound }) => {
       const verdict = ratioTo(kind, goal, mode, bound, results)
       return verdict?.met === false
-        ? [`${goal.what}: ${digits(verdict.value)} × ${verdict.against} (${wordsOf(bound)})`]
+        ? [
+            `${goal.what}, ${MODE_TITLES[mode]}: ${digits(verdict.value)} × ${verdict.against} (${wordsOf(bound)})`,
+          ]
         : []
     }),
   )
   const own = OWN_GOALS.flatMap((goal) => {
     const verdict = ownVerdict(goal, results)
+    const mode = goal.mode === null ? '' : `, ${MODE_TITLES[goal.mode]}`
     return verdict?.met === false
-      ? [`${goal.what}: ${digits(verdict.value)} ${goal.unit} (${wordsOf(goal)})`]
+      ? [`${goal.what}${mode}: ${digits(verdict.value)} ${goal.unit} (${wordsOf(goal)})`]
       : []
   })
   return [...ratios, ...own]

@@ -112,7 +112,9 @@ test('the best peer is the one with most, or with least where less is better', (
     row(text(results), goal.what)![2]!,
     /^\*\*2\.00 × slow\*\* \(≤ 1\.00: \*\*missed\*\*\)$/,
   )
-  assert.deepEqual(missedGoals(results), ['Round trip p50, idle: 2.00 × slow (≤ 1.00)'])
+  assert.deepEqual(missedGoals(results), [
+    'Round trip p50, idle, passed through: 2.00 × slow (≤ 1.00)',
+  ])
 })
 
 test('a table has a line for each subject: the median, its range, the ratio to the kernel', () => {

@@ -176,7 +176,7 @@ for (const [version, PACKET] of [
       assert.ok(isSound(zero!))
     })
 
-    test('a super-packet whose checksum field was not prepared is cut as any other', () => {
+    test('a super-packet whose checksum field was not prepared is cut like any other', () => {
       const prepared = superPacket(tcp(), 1000)
       const complete = joined(prepared.slice(0, 10), naivePacket(tcp()))
       complete[0] = 0

@@ -156,11 +156,13 @@ for (const { version, segment, datagram } of VERSIONS) {
         segment,
         Array.from({ length: 60 }, () => ({ payload: filled(1378) })),
       )
-      const host = received(packets.map((packet) => naivePacket(packet)))
-      const lengths = host.written.map((written) => written.length - 10)
-      assert.deepEqual(lengths.length, 2)
-      assert.ok(lengths[0]! > 63_000 && lengths[0]! <= 65_000, `${lengths[0]}`)
-      assert.equal(host.written.flatMap(writtenPackets).length, 60)
+      const bytes = packets.map((packet) => naivePacket(packet))
+      for (const { written } of [received(bytes), receivedJoined(bytes)]) {
+        const lengths = written.map((packet) => packet.length - 10)
+        assert.deepEqual(lengths.length, 2)
+        assert.ok(lengths[0]! > 63_000 && lengths[0]! <= 65_000, `${lengths[0]}`)
+        assert.equal(written.flatMap(writtenPackets).length, 60)
+      }
     })
 
     test('what is joined says how it is to be cut again', () => {

@@ -108,8 +108,9 @@ for (const underlay of UNDERLAYS) {
       assert.ok(await pings(hosts.host('a'), OWN.b))
       const narrow = hosts.mtu - 100
       for (const name of ['a', 'b'] as const) await hosts.ip(name, 'link set u0 mtu 1400')
-      const { sum_received } = await iperf(hosts.host('a'), hosts.host('b'), OWN.b, '-n', '20M')
-      assert.ok(sum_received.bytes > 18e6)
+      const { sum_received } = await iperf(hosts.host('a'), hosts.host('b'), OWN.b, '-n', '100M')
+      // What lies in socket buffers at the end, up to 6 MB, is not counted.
+      assert.ok(sum_received.bytes > 95e6)
       const counters = await forwarder.counters()
       assert.ok(counters.tx_retried > 0)
       assert.equal(counters.tx_lost_too_big, 0)

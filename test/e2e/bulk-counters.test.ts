@@ -48,6 +48,29 @@ describe('bulk TCP between containers of two hosts', () => {
     await lab.remove()
   })
 
+  test('what the kernel can do for the forwarder is in the state and among the metrics', () =>
+    explainFailure(lab, async () => {
+      const { host } = sender!
+      const { datapath, tunQueue } = JSON.parse(await host.admin('/v1/state')) as {
+        datapath: { workers: number; tcpCoalescing: boolean; shares: object[] }
+        tunQueue: { qdisc: string; length: number }
+      }
+      assert.equal(datapath.tcpCoalescing, true)
+      assert.equal(datapath.shares.length, datapath.workers)
+      assert.equal(tunQueue.length, 1000)
+      const metrics = await host.admin('/metrics')
+      assert.match(metrics, /^overlay_ts_tun_queue_drops_total \d+$/m)
+      const info = /^overlay_ts_datapath_info\{(.*)\} 1$/m.exec(metrics)?.[1] ?? ''
+      for (const label of [
+        `workers="${datapath.workers}"`,
+        'tcp_coalescing="true"',
+        `qdisc="${tunQueue.qdisc}"`,
+        'queue_length="1000"',
+      ]) {
+        assert.ok(info.split(',').includes(label), `${label} in ${info}`)
+      }
+    }))
+
   for (const streams of [1, 4]) {
     test(`${streams} at a time: moves in super-packets, and every packet is accounted for`, () =>
       explainFailure(lab, async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import {
   isSound,
+  joined,
   naivePacket,
   type NaivePacket,
   parseNaive,
@@ -9,6 +10,7 @@ import {
   PLAIN6,
   superPacket,
   withVnet,
+  writtenPackets,
 } from '../../support/naive-packets.ts'
 import { dualTablesOf, HOST_A, MemoryForwarder, naiveFrame } from '../../support/naive-ports.ts'
 
@@ -51,6 +53,32 @@ for (const [version, plain] of VERSIONS) {
         })
       }
     }
+
+    test('are merged and counted in each of the segments that the kernel joined', () => {
+      for (const [inner, outer, delivered] of [
+        [2, 3, 3],
+        [1, 3, 3],
+        [2, 1, 1],
+        [0, 2, 0],
+        [3, 2, 3],
+      ] as const) {
+        const frames = [0, 1, 2, 3, 4].map((index) => {
+          const segment = { ...plain, tos: inner, payload: payload.slice(0, 100) }
+          return naiveFrame(naivePacket({ ...segment, sequence: 1000 + index * 100 }))
+        })
+        const host = new MemoryForwarder(dualTablesOf('b'))
+        const groSize = frames[0]!.length
+        host.fromUnderlay(joined(...frames), { source: HOST_A, tos: outer, groSize })
+        host.flush()
+        const written = host.written.flatMap(writtenPackets)
+        assert.deepEqual(
+          written.map(({ tos, payload }) => [tos, payload.length]),
+          Array(5).fill([delivered, 100]),
+        )
+        assert.equal(host.written.length, 1)
+        assert.equal(host.counted().rx_odd_ecn, inner === 0 ? 5 : undefined)
+      }
+    })
 
     test('are merged before segments are joined, so that a marked one stays apart', () => {
       const host = new MemoryForwarder(dualTablesOf('b'))

@@ -73,7 +73,7 @@ for (const { version, segment, datagram } of VERSIONS) {
     const sum = view.getUint16(0) + ((two![at]! << 8) | two![at + 1]!)
     view.setUint16(0, sum > 0xffff ? sum - 0xffff : sum)
     const zero = naivePacket({ ...datagram, payload })
-    assert.deepEqual([...zero.slice(at, at + 2)], [0xff, 0xff])
+    assert.equal(Buffer.from(zero).readUInt16BE(at), 0xffff)
     const host = receivedJoined([one!, zero.with(at, 0).with(at + 1, 0)])
     assert.equal(host.written.length, 2)
   })

@@ -73,7 +73,7 @@ for (const [version, plain] of VERSIONS) {
         const written = host.written.flatMap(writtenPackets)
         assert.deepEqual(
           written.map(({ tos, payload }) => [tos, payload.length]),
-          Array(5).fill([delivered, 100]),
+          frames.map(() => [delivered, 100]),
         )
         assert.equal(host.written.length, 1)
         assert.equal(host.counted().rx_odd_ecn, inner === 0 ? 5 : undefined)

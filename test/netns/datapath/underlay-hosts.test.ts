@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CounterName } from '../../../src/datapath/counters.ts'
 import { parseIpv6 } from '../../../src/net/ipv6.ts'
-import type { Netns } from '../../support/netns.ts'
+import { Netns } from '../../support/netns.ts'
 import type { ForwarderSetup } from '../../support/run-forwarder.ts'
+import { eventually } from '../../support/wait.ts'
 import {
   checksumErrors,
   ForwarderProcess,
@@ -224,3 +225,47 @@ for (const [family, start, route] of [
     assert.deepEqual(mishaps(await b.counters()), [])
   })
 }
+
+test('a router far away that says over IPv6 what its next link carries is heard', async () => {
+  await using hosts = await TwoHosts.create()
+  await using router = await Netns.create('router')
+  await hosts.a.run('ip', 'link', 'del', 'u0')
+  await router.run('sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1')
+  for (const name of ['a', 'b'] as const) {
+    const near = `fd00:9::${name}1`
+    const peer = UNDERLAY6[name === 'a' ? 'b' : 'a']
+    const host = hosts[name]
+    await router.run(
+      ...`ip link add to-${name} mtu 1520 type veth peer name u0 netns ${host.name}`.split(' '),
+    )
+    for (const [netns, line] of [
+      [router, `addr add ${near}/128 dev to-${name} nodad`],
+      [router, `link set to-${name} up`],
+      [router, `-6 route add ${UNDERLAY6[name]} dev to-${name}`],
+      [host, 'link set u0 up'],
+      [host, `-6 route add ${near} dev u0`],
+      [host, `-6 route add ${peer} via ${near} dev u0`],
+    ] as const) {
+      await netns.run('ip', ...line.split(' '))
+    }
+  }
+  await using a = await over6(hosts, 'a')
+  await using b = await over6(hosts, 'b')
+  await eventually(async () => assert.ok(await pings(hosts.a, OWN.b, '-s', '1422')), {
+    what: 'the way through the router',
+  })
+  for (const [netns, link] of [
+    [router, 'to-b'],
+    [hosts.b, 'u0'],
+  ] as const) {
+    await netns.run('ip', 'link', 'set', link, 'mtu', '1400')
+  }
+  const { sum_received } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '50M')
+  assert.ok(sum_received.bytes > 40e6)
+  const route = await hosts.a.run('ip', '-6', 'route', 'get', UNDERLAY6.b)
+  assert.match(route, /mtu 1400/, 'what the kernel was told')
+  const counters = await a.counters()
+  assert.ok(counters.tx_retried > 0)
+  assert.deepEqual([counters.tx_lost_too_big, counters.tx_lost_error], [0, 0])
+  assert.deepEqual(mishaps(await b.counters()), [])
+})

@@ -87,8 +87,6 @@ export class Forwarder {
   readonly #inheritedTos: number
   readonly #fixedTos: number
   #map: SubnetMap
-  /** Of the packet received last: it cannot bear congestion marks, and what was around it said it could. */
-  #hasOddEcn = false
 
   constructor(parts: ForwarderParts, map: SubnetMap) {
     const { memory, sum, counters, containers, dscp = 0, now = () => performance.now() } = parts
@@ -154,12 +152,10 @@ export class Forwarder {
     const size = whole ? length : groSize
     let mayFollow = false
     let followers = 0
-    let oddFollowers = 0
     for (let done = 0; done < length; done += size) {
       const frame = Math.min(size, length - done)
       if (mayFollow && frame === size && this.#coalescer.follow(at + done, frame)) {
         followers++
-        if (this.#hasOddEcn) oddFollowers++
         continue
       }
       this.#counters.add(COUNTER.rx_frames)
@@ -171,7 +167,6 @@ export class Forwarder {
     }
     this.#counters.add(COUNTER.rx_frames, followers)
     this.#counters.add(COUNTER.rx_packets, followers)
-    this.#counters.add(COUNTER.rx_odd_ecn, oddFollowers)
   }
 
   flushToContainers(): void {
@@ -294,8 +289,7 @@ export class Forwarder {
     const inner = tos & ECN_MASK
     const ecn = decapsulatedEcn(inner, outer)
     if (ecn === ECN_DROP) return false
-    this.#hasOddEcn = inner === NOT_ECT && outer !== NOT_ECT
-    if (this.#hasOddEcn) this.#counters.add(COUNTER.rx_odd_ecn)
+    if (inner === NOT_ECT && outer !== NOT_ECT) this.#counters.add(COUNTER.rx_odd_ecn)
     if (ecn === inner) return true
     const merged = (tos & ~ECN_MASK) | ecn
     if (version === 4) {

@@ -26,8 +26,8 @@ test('a kernel vxlan device with default offloads is a peer: ICMP, TCP and UDP, 
     assert.ok(sum_received.bytes > 190e6, `${sum_received.bytes} bytes with ${options.join(' ')}`)
   }
   for (const options of [[], ['-R']]) {
-    const { sum } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '5M', '-u', '-b', '20M', ...options)
-    assert.ok(sum.bytes > 4e6)
+    const { sum } = await iperf(hosts.a, hosts.b, OWN.b, '-n', '1M', '-u', '-b', '4M', ...options)
+    assert.ok(sum.bytes > 0.8e6)
     assert.ok(sum.lost_percent < 20, `${sum.lost_percent} % lost with ${options.join(' ')}`)
   }
 

@@ -204,7 +204,8 @@ interface IperfEnd {
 
 /**
  * One run of iperf3 from one host to another's overlay address: an amount of data (-n) and no duration,
- * so that a busy machine makes it slower and not wrong.
+ * so that a busy machine makes it slower and not wrong. UDP is slow enough for the receiving program's
+ * socket to hold what comes in half a second.
  */
 export async function iperf(
   client: Netns,

@@ -150,7 +150,7 @@ function countReadyQueues(): number {
  * @returns the number of packets
  */
 function turnFromContainers(ready: number): number {
-  const bytesEach = TURN_BYTES / ready
+  const bytesEach = Math.floor(TURN_BYTES / ready)
   const packetsEach = Math.ceil(TURN_PACKETS / ready)
   let used = 0
   let packets = 0

@@ -11,12 +11,18 @@ import { programIn } from './two-hosts.ts'
 
 const exec = promisify(execFile)
 
+/** Frames are cut to the MTU. The kernel's buffer has a place of this size for each. */
+const LARGEST = 2048
+
 /** tshark's words for a checksum it has computed. */
 const BAD = '0'
 const GOOD = '1'
 
 const FIELDS = ['ip', 'udp', 'tcp', 'icmp'].map((name) => `${name}.checksum.status`)
 const DATA = [`udp.port==${TRAFFIC_PORT},data`, `tcp.port==${TRAFFIC_PORT},data`]
+
+/** What tcpdump says when it is asked. */
+const COUNTS = /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped/
 
 export interface Judgement {
   /** Frames that are malformed or have a bad checksum, as tshark tells of them. */
@@ -38,7 +44,7 @@ export class WireCapture implements AsyncDisposable {
   async start({ host, underlay }: Site): Promise<void> {
     const file = join(this.#folder, `${this.#files.length}.pcap`)
     this.#files.push(file)
-    const where = ['-i', 'u0', '-n', '-s', '0', '-B', '65536', '--immediate-mode']
+    const where = ['-i', 'u0', '-n', '-s', String(LARGEST), '-B', '65536', '--immediate-mode']
     const what = ['-Z', 'root', '-w', file, `udp port 8472 and src host ${underlay}`]
     this.#said = ''
     this.#tcpdump = programIn(host, 'tcpdump', ...where, ...what)
@@ -97,11 +103,11 @@ export class WireCapture implements AsyncDisposable {
   async #hasCaughtUp(): Promise<boolean> {
     const before = this.#said.length
     this.#tcpdump!.kill('SIGUSR1')
-    const counts = await waitFor(
-      () => /(\d+) packets? captured, (\d+) packets? received/.exec(this.#said.slice(before)),
+    const [, captured, received, dropped] = await waitFor(
+      () => COUNTS.exec(this.#said.slice(before)),
       { what: 'tcpdump to count', every: 5 },
     )
-    return counts[1] === counts[2]
+    return Number(captured) + Number(dropped) === Number(received)
   }
 
   async #end(): Promise<void> {

@@ -49,6 +49,8 @@ export class Coalescer {
   readonly #single: Gather
   /** The run that the last segment joined or began: the next is mostly of the same flow. */
   #latest: Run
+  /** Runs that hold segments: mostly none or one, so that few are looked at. */
+  #open = 0
   #oldest = 0
 
   constructor(
@@ -98,6 +100,7 @@ export class Coalescer {
     if (joins) {
       this.#latest = this.#freeRun()
       this.#latest.begin(packet)
+      this.#open++
       return
     }
     this.#writeVnet(packet, checksum, segmentPayload)
@@ -113,21 +116,23 @@ export class Coalescer {
   }
 
   flush(): void {
-    for (let i = 0; i < OPEN_RUNS; i++) this.#write(this.#runs[i]!)
+    for (let i = 0; this.#open > 0; i++) this.#write(this.#runs[i]!)
   }
 
   #runOf(packet: InnerPacket): Run | null {
     if (this.#latest.isOf(packet)) return this.#latest
-    for (let i = 0; i < OPEN_RUNS; i++) {
+    for (let i = 0, left = this.#open; left > 0; i++) {
       const run = this.#runs[i]!
       if (run.isOf(packet)) return run
+      if (run.segments > 0) left--
     }
     return null
   }
 
   #writeAllBetween(packet: InnerPacket): void {
-    for (let i = 0; i < OPEN_RUNS; i++) {
+    for (let i = 0, left = this.#open; left > 0; i++) {
       const run = this.#runs[i]!
+      if (run.segments > 0) left--
       if (run.isBetween(packet)) this.#write(run)
     }
   }
@@ -149,6 +154,7 @@ export class Coalescer {
     if (run.segments > 1) this.#counters.add(COUNTER.rx_coalesced, run.segments)
     this.#port.write(run.pieces)
     run.clear()
+    this.#open--
   }
 
   #writeSingle(packet: InnerPacket): void {

@@ -19,6 +19,14 @@ const BAD = '0'
 const GOOD = '1'
 
 const FIELDS = ['ip', 'udp', 'tcp', 'icmp'].map((name) => `${name}.checksum.status`)
+
+/**
+ * In place of 0x0000, which is the same number: so the kernel writes it for TCP as for UDP when it completes
+ * a checksum (net/core/dev.c skb_checksum_help), of one packet in 65,536. tshark calls that wrong for TCP.
+ */
+const MANGLED_ZERO = '0xffff'
+const TCP_STATUS = 'tcp.checksum.status'
+
 const DATA = [`udp.port==${TRAFFIC_PORT},data`, `tcp.port==${TRAFFIC_PORT},data`]
 
 /** What tcpdump says when it is asked. */
@@ -64,7 +72,7 @@ export class WireCapture implements AsyncDisposable {
     const whole = join(this.#folder, 'whole.pcap')
     await exec('mergecap', ['-w', whole, ...this.#files])
     const checks = ['ip', 'udp', 'tcp'].map((name) => `${name}.check_checksum:TRUE`)
-    const columns = [...FIELDS, '_ws.malformed', '_ws.col.Info']
+    const columns = [...FIELDS, '_ws.malformed', 'tcp.checksum', '_ws.col.Info']
     const { stdout } = await exec(
       'tshark',
       [
@@ -83,10 +91,11 @@ export class WireCapture implements AsyncDisposable {
     for (const line of stdout.split('\n').filter(Boolean)) {
       const values = line.split(';')
       const isMalformed = values[FIELDS.length] !== ''
+      const isMangled = values[FIELDS.length + 1] === MANGLED_ZERO
       let isBad = isMalformed
       for (const [index, field] of FIELDS.entries()) {
         const verdicts = values[index]!.split(',')
-        if (verdicts.includes(BAD)) isBad = true
+        if (verdicts.includes(BAD) && !(isMangled && field === TCP_STATUS)) isBad = true
         good[field] = (good[field] ?? 0) + verdicts.filter((verdict) => verdict === GOOD).length
       }
       if (isBad) faults.push(line)

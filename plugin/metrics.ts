@@ -9,8 +9,8 @@ export interface MetricsSnapshot {
   readonly drops: Readonly<Record<string, number>>
   /** Packets the host's isolation rules dropped, by rule. */
   readonly isolationDrops: Readonly<Record<string, number>>
-  /** Packets lost before the forwarder read them, because containers sent faster than it. */
-  readonly tunQueueDrops: number
+  /** Packets lost before the forwarder read them, because containers sent faster than it; null if unknown. */
+  readonly tunQueueDrops: number | null
   /** What the kernel can do and is used for, null while nothing is forwarded. */
   readonly datapath: Readonly<Record<string, string | number | boolean>> | null
   readonly storeConnected: boolean
@@ -51,11 +51,13 @@ export function metricsText(snapshot: MetricsSnapshot): Promise<string> {
     total(name, `Forwarder: ${name.replaceAll('_', ' ')}`, value)
   }
   totalBy('drops', 'Packets the forwarder dropped', 'reason', snapshot.drops)
-  total(
-    'tun_queue_drops',
-    'Packets lost because the queue of the TUN was full: containers sent faster than was read',
-    snapshot.tunQueueDrops,
-  )
+  if (snapshot.tunQueueDrops !== null) {
+    total(
+      'tun_queue_drops',
+      'Packets lost because the queue of the TUN was full: containers sent faster than was read',
+      snapshot.tunQueueDrops,
+    )
+  }
   if (snapshot.datapath !== null) {
     const labels = Object.entries(snapshot.datapath).map(([name, value]): [string, string] => [
       name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),

@@ -33,7 +33,7 @@ export async function metricsOf({
       all.filter(isDrop).map(([name, value]) => [name.replace('_drop_', '_'), value]),
     ),
     isolationDrops: Object.fromEntries(isolationDrops),
-    tunQueueDrops: queue?.dropped ?? 0,
+    tunQueueDrops: queue?.dropped ?? null,
     datapath: datapath === null ? null : { ...datapath.capabilities(), ...queueLabels(queue) },
     storeConnected: mirror.status().state === 'up',
     storeProblems: controller.problems.length,

@@ -2,25 +2,28 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { pino } from 'pino'
 import { startAdmin, type AdminOptions } from '../../../plugin/admin.ts'
+import type { MetricsSnapshot } from '../../../plugin/metrics.ts'
 import { VERSION } from '../../../plugin/version.ts'
+
+const SNAPSHOT: MetricsSnapshot = {
+  counters: { packets_sent: 12, bytes_sent: 2 ** 40 },
+  drops: { spoofed: 3, unknown_vni: 0 },
+  isolationDrops: { from_docker0: 7 },
+  tunQueueDrops: 4,
+  datapath: { workers: 2, tunOffload: 'checksum', udpSegmentation: true, qdisc: 'mq' },
+  storeConnected: true,
+  storeProblems: 1,
+  dockerConnected: false,
+  networks: 2,
+  endpoints: 5,
+}
 
 async function admin(t: TestContext, own: Partial<AdminOptions> = {}): Promise<string> {
   const server = await startAdmin({
     listen: { host: '127.0.0.1', port: 0 },
     log: pino({ level: 'silent' }),
     notReady: () => null,
-    metrics: () => ({
-      counters: { packets_sent: 12, bytes_sent: 2 ** 40 },
-      drops: { spoofed: 3, unknown_vni: 0 },
-      isolationDrops: { from_docker0: 7 },
-      tunQueueDrops: 4,
-      datapath: { workers: 2, tunOffload: 'checksum', udpSegmentation: true, qdisc: 'mq' },
-      storeConnected: true,
-      storeProblems: 1,
-      dockerConnected: false,
-      networks: 2,
-      endpoints: 5,
-    }),
+    metrics: () => SNAPSHOT,
     state: () => ({ host: 'h1' }),
     ...own,
   })
@@ -68,6 +71,13 @@ test('metrics are Prometheus text, scraped as often as one likes', async (t) => 
   ]) {
     assert.ok(lines.includes(line), line)
   }
+})
+
+test('a figure that could not be had is left out, and the others are told', async (t) => {
+  const url = await admin(t, { metrics: () => ({ ...SNAPSHOT, tunQueueDrops: null }) })
+  const text = await (await fetch(`${url}/metrics`)).text()
+  assert.doesNotMatch(text, /tun_queue_drops/)
+  assert.match(text, /^overlay_ts_endpoints 5$/m)
 })
 
 test('state is JSON', async (t) => {

@@ -29,7 +29,7 @@ import { type CoalesceOptions, Coalescer, type ContainerPort } from './coalesce.
 import { COUNTER, type Counters } from './counters.ts'
 import { ENCAPSULATION, encapsulate } from './encapsulate.ts'
 import { Fragmenter } from './fragmenter.ts'
-import { SEND_PORTS } from './limits.ts'
+import { LEAST_TCP_SEGMENT, SEND_PORTS } from './limits.ts'
 import { Outbox, type UnderlayPort } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import type { PathMtu } from './path-mtu.ts'
@@ -204,13 +204,19 @@ export class Forwarder {
     return PASS
   }
 
-  /** TCP may be cut smaller than the kernel asked for, a datagram is what it is. */
+  /**
+   * TCP may be cut smaller than the kernel asked for, a datagram is what it is. TCP segments of less than
+   * the kernel's own least come from a raw socket, to make tens of thousands of frames out of one packet.
+   */
   #sendSuper(gsoType: number, gsoSize: number, hash: number, tos: number): number {
     const packet = this.#packet
     const gsoTcp = packet.version === 4 ? GSO_TCPV4 : GSO_TCPV6
     const isTcp = gsoType === gsoTcp && packet.kind === KIND_TCP
     const isUdp = gsoType === GSO_UDP && packet.kind === KIND_UDP
     if ((!isTcp && !isUdp) || gsoSize === 0 || packet.payloadLength === 0) {
+      return COUNTER.tx_drop_malformed
+    }
+    if (isTcp && gsoSize < LEAST_TCP_SEGMENT && packet.payloadLength > gsoSize) {
       return COUNTER.tx_drop_malformed
     }
     const entry = this.#admission.destination
@@ -270,8 +276,8 @@ export class Forwarder {
     const checksum = verify(this.#memory.bytes, packet, this.#sum)
     if (checksum === CHECKSUM_BAD) return COUNTER.rx_drop_checksum
     if (checksum === CHECKSUM_PARTIAL) this.#counters.add(COUNTER.rx_partial_checksums)
-    this.#coalescer.put(packet, checksum, this.#cutSize(innerSize))
-    return PASS
+    const isTaken = this.#coalescer.put(packet, checksum, this.#cutSize(innerSize))
+    return isTaken ? PASS : COUNTER.rx_drop_uncut
   }
 
   /** Type of service or traffic class. */
@@ -304,10 +310,9 @@ export class Forwarder {
   /** Payload size at which the kernel is to cut a packet that was not cut by its sender; 0 if none. */
   #cutSize(innerSize: number): number {
     const packet = this.#packet
-    const mtu = this.#map.mtu(this.#admission.source)
-    if (packet.length <= mtu) return 0
     if (packet.kind === KIND_UDP) return innerSize
-    if (packet.kind !== KIND_TCP) return 0
+    const mtu = this.#map.mtu(this.#admission.source)
+    if (packet.kind !== KIND_TCP || packet.length <= mtu) return 0
     return Math.max(0, mtu - packet.headerLength - packet.transportHeaderLength)
   }
 }

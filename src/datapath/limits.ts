@@ -7,6 +7,9 @@ export const MAX_DATAGRAM6 = 65_527
 /** Segments of one UDP_SEGMENT send or one USO packet (include/linux/udp.h, UDP_MAX_SEGMENTS). */
 export const MAX_SEGMENTS = 64
 
+/** Payload of a TCP segment: TCP_MIN_SND_MSS of include/net/tcp.h, 48, less 40 of options. */
+export const LEAST_TCP_SEGMENT = 8
+
 /** struct virtio_net_hdr and the largest packet that a TUN hands over. */
 export const MAX_TUN_READ = 10 + 65_536
 

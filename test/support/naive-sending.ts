@@ -51,6 +51,7 @@ function sentSuper(
   const headers = headerLength + transport.headerLength
   const payload = packet.length - headers
   if (payload === 0 || headers > 488) return null
+  if (transport.name === 'tcp' && gsoSize < 8 && payload > gsoSize) return null
   const room = route.mtu - headers
   if (transport.name === 'tcp') {
     return room > 0 ? framed(segmentsOf(packet, Math.min(gsoSize, room))) : null

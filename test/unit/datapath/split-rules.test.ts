@@ -216,6 +216,21 @@ for (const [version, PACKET] of [
       assert.deepEqual(refused(superPacket(tcp(), 0)), MALFORMED)
     })
 
+    test('TCP segments smaller than any kernel’s are refused, unless there is only one', () => {
+      const sizes = (length: number, gsoSize: number): number[] =>
+        cut(tcp({ payload: payload(length) }), gsoSize).map((segment) => segment.payload.length)
+      assert.deepEqual(sizes(20, 8), [8, 8, 4])
+      assert.deepEqual(sizes(7, 7), [7])
+      assert.deepEqual(sizes(1, 1), [1])
+      assert.deepEqual(refused(superPacket(tcp({ payload: payload(20) }), 7)), MALFORMED)
+      assert.deepEqual(refused(superPacket(tcp({ payload: payload(2) }), 1)), MALFORMED)
+      assert.deepEqual(
+        cut(udp({ payload: payload(3) }), 1).map((datagram) => datagram.payload.length),
+        [1, 1, 1],
+        'a datagram may be as small as its sender likes',
+      )
+    })
+
     test('a fragment is no super-packet', () => {
       const fragment = isIpv6(PACKET)
         ? tcp({ extensions: [{ type: 44, rest: Uint8Array.from([0, 0, 1, 0, 0, 0, 1]) }] })

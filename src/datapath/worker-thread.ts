@@ -79,10 +79,14 @@ export function startWorker(options: WorkerOptions, events: WorkerEvents): Worke
       // Answered between two instructions of the loop, so it must not sleep in poll(2).
       const statistics = worker.getHeapStatistics()
       if (Atomics.load(stop, 0) === 0) wake()
-      return statistics.then(
-        (heap) => heap.used_heap_size,
-        () => null,
-      )
+      // Of a thread that ends instead of answering, Node need not say anything more.
+      return Promise.race([
+        statistics.then(
+          (heap) => heap.used_heap_size,
+          () => null,
+        ),
+        ended.promise.then(() => null),
+      ])
     },
     end() {
       if (Atomics.exchange(stop, 0, 1) === 0) wake()

@@ -31,7 +31,7 @@ export const COUNTER_GROUPS = {
     tx_segments: 'VXLAN frames sent',
     tx_bytes: 'Bytes of VXLAN frames sent, outer IP and UDP headers not included',
     tx_gso_fallbacks: 'Batches that the kernel refused to segment, sent again one by one',
-    tx_lost_backpressure: 'Frames lost because the socket or device queue was full',
+    tx_lost_backpressure: 'Frames lost because the socket would take no more (EAGAIN, ENOBUFS)',
     tx_retried: 'Frames that went out again, smaller, after the path had refused them as too big',
     tx_lost_too_big: 'Frames lost because the path refused them as too big',
     tx_lost_error: 'Frames lost because sending failed otherwise (no route, link down)',
@@ -72,6 +72,7 @@ export const COUNTER_GROUPS = {
     rx_drop_invalid_address: 'An inner address is loopback, link-local, multicast or reserved',
     rx_drop_source: 'The inner source is not behind the peer that sent the frame',
     rx_drop_destination: 'The inner destination is in none of this host’s subnets',
+    rx_drop_uncut: 'Several datagrams in one packet, which this host’s kernel cannot cut',
     rx_drop_ecn: 'Marked for congestion on the way, and its sender does not understand marks',
   },
 } as const

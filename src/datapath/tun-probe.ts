@@ -48,7 +48,12 @@ const IPV6_PAYLOAD_LENGTH = 4
 const IPV6_NEXT_HEADER = 6
 const BROADCAST = 0xffff_ffff
 
-/** @param fd a queue of the device, which may be up or down */
+/**
+ * The device is up when the product asks. One that is down answers EIO to what an up one would take, once
+ * it has judged the headers; a kernel that looks at the device before them says EIO to everything. That
+ * counts as taken, and the first EINVAL at run time ends the joining (tun-port.ts).
+ * @param fd a queue of the device
+ */
 export function probeCoalescing(
   fd: number,
   scratch: PacketMemory,

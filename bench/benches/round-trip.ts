@@ -17,7 +17,7 @@ export const roundTrip: ComparedBench = {
   title: 'Round trips',
   about:
     'sockperf ping-pong, UDP datagrams of 64 bytes, the next one when the last one is answered: request and answer together, on an otherwise idle machine. ' +
-    "A round trip through a userspace forwarder passes four processes, each of which the kernel must wake, where the kernel's own device works in the context of the " +
+    "A round trip through a userspace forwarder passes four processes, each of which the kernel must wake unless it looks for packets itself, where the kernel's own device works in the context of the " +
     'sender. An idle core falls asleep between two packets, and waking it takes longer than all else on a virtual machine; so measured with cores kept awake, too.',
   figures: [...figuresOf('rtt', 'idle'), ...figuresOf('awake', 'cores kept awake')],
   async begin(subject, { seconds }) {

@@ -73,27 +73,31 @@ export class Coalescer {
   /**
    * Takes one packet; the ten bytes before it are free for its virtio header.
    * @param checksum verdict of verify(), not BAD
-   * @param segmentPayload 0, or the payload size at which the kernel is to cut an oversize packet
+   * @param segmentPayload 0, or the payload size at which the kernel is to cut a super-packet
+   * @returns false, and nothing is written, if these are datagrams in one that the kernel cannot cut: whole
+   *   they would be another datagram than any that was sent
    */
-  put(packet: InnerPacket, checksum: number, segmentPayload: number): void {
+  put(packet: InnerPacket, checksum: number, segmentPayload: number): boolean {
     if (packet.kind !== KIND_TCP && packet.kind !== KIND_UDP) {
       // A fragment, or what hides behind another header, may be of any flow between these addresses.
       this.#writeAllBetween(packet)
       writePlainVnet(this.#memory.bytes, packet.at - VNET_LENGTH)
       this.#writeSingle(packet)
-      return
+      return true
     }
+    const cut = segmentPayload > 0 && packet.payloadLength > segmentPayload
+    if (cut && packet.kind === KIND_UDP && !this.#canCutUdp(packet, segmentPayload)) return false
     const run = this.#runOf(packet)
     const joins =
       this.#options.tcp &&
       checksum === CHECKSUM_VALID &&
-      segmentPayload === 0 &&
+      !cut &&
       isCandidate(this.#memory.bytes, packet, this.#options.udp)
     if (run !== null) {
       if (joins && run.takes(packet)) {
         run.append(packet)
         this.#latest = run
-        return
+        return true
       }
       this.#write(run)
     }
@@ -101,10 +105,11 @@ export class Coalescer {
       this.#latest = this.#freeRun()
       this.#latest.begin(packet)
       this.#open++
-      return
+      return true
     }
-    this.#writeVnet(packet, checksum, segmentPayload)
+    this.#writeVnet(packet, checksum, cut ? segmentPayload : 0)
     this.#writeSingle(packet)
+    return true
   }
 
   /**
@@ -166,7 +171,7 @@ export class Coalescer {
   #writeVnet(packet: InnerPacket, checksum: number, segmentPayload: number): void {
     const { bytes } = this.#memory
     const vnet = packet.at - VNET_LENGTH
-    const cut = segmentPayload > 0 && this.#canCut(packet, segmentPayload)
+    const cut = segmentPayload > 0
     if (checksum !== CHECKSUM_PARTIAL && !cut) {
       writePlainVnet(bytes, vnet)
       return
@@ -178,15 +183,13 @@ export class Coalescer {
       vnet,
       !cut ? GSO_NONE : packet.kind === KIND_TCP ? gsoTypeOfTcp(packet.version) : GSO_UDP,
       packet.headerLength + packet.transportHeaderLength,
-      cut ? segmentPayload : 0,
+      segmentPayload,
       packet.headerLength,
       field,
     )
   }
 
-  #canCut(packet: InnerPacket, segmentPayload: number): boolean {
-    if (packet.payloadLength <= segmentPayload) return false
-    if (packet.kind === KIND_TCP) return true
+  #canCutUdp(packet: InnerPacket, segmentPayload: number): boolean {
     return (
       this.#options.udp &&
       packet.payloadLength <= segmentPayload * MAX_SEGMENTS &&

@@ -40,18 +40,23 @@ export function kernelPackets(written: Uint8Array): Uint8Array[] {
   return segmentsOf(bytes, gsoSize)
 }
 
-/** What is to be seen of a packet that may be delivered. An oversize one is cut at the peer MTU. */
+/**
+ * What is to be seen of a packet that may be delivered. An oversize TCP packet is cut at the peer MTU, several
+ * datagrams in one by their size; if that cannot be, nothing is seen of them.
+ */
 export function deliveries(packet: Uint8Array, mtu: number, innerSize: number): Uint8Array[] {
   const parts = naiveParts(packet)
   const transport = parts?.transport
-  if (!parts || !transport || packet.length <= mtu) return [packet]
+  if (!parts || !transport) return [packet]
   const headers = parts.headerLength + transport.headerLength
   const payload = packet.length - headers
-  const size = transport.name === 'tcp' ? mtu - headers : innerSize
+  if (transport.name === 'tcp') {
+    const size = mtu - headers
+    return packet.length > mtu && size > 0 ? segmentsOf(packet, size) : [packet]
+  }
+  if (innerSize === 0 || payload <= innerSize) return [packet]
   const isWhole = transport.covered === packet.length - parts.headerLength
-  const isCut =
-    size > 0 && payload > size && (transport.name === 'tcp' || (isWhole && payload <= 64 * size))
-  return isCut ? segmentsOf(packet, size) : [packet]
+  return isWhole && payload <= 64 * innerSize ? segmentsOf(packet, innerSize) : []
 }
 
 export function segmentsOf(bytes: Uint8Array, size: number): Uint8Array[] {

@@ -67,6 +67,31 @@ for (const [version, plain, ipLength] of [
     )
     assert.equal(host.counted().rx_frames, 1)
   })
+
+  test(`several datagrams of ${version} in one are cut also where they would fit the MTU together`, () => {
+    const whole = { ...plain, protocol: UDP, payload: bytesOf(1000) }
+    const host = received(naiveFrame(naivePacket(whole, 'partial')), { groSize: 500 })
+    assert.deepEqual(
+      writtenPackets(host.written[0]!).map(({ payload }) => payload.length),
+      [500, 500],
+    )
+  })
+
+  test(`several datagrams of ${version} in one are dropped by name where the kernel cannot cut them`, () => {
+    for (const [coalesce, groSize] of [
+      [{ tcp: true, udp: false }, 1000],
+      [{ tcp: true, udp: true }, 100],
+    ] as const) {
+      const whole = { ...plain, protocol: UDP, payload: bytesOf(9500) }
+      const host = new MemoryForwarder(dualTablesOf('b'), { coalesce })
+      const frame = naiveFrame(naivePacket(whole, 'partial'))
+      host.fromUnderlay(frame, { source: HOST_A, groSize })
+      host.flush()
+      assert.deepEqual(host.written, [])
+      assert.equal(host.counted().rx_drop_uncut, 1)
+      assert.equal(host.counted().rx_packets, undefined)
+    }
+  })
 }
 
 test('joined datagrams are cut by the size that the kernel reports', () => {

@@ -36,12 +36,14 @@ export class Relay implements AsyncDisposable {
   static async between(left: RelayEnd, right: RelayEnd, port: number): Promise<Relay> {
     // In a nameless namespace of its own: two devices of these names are nobody else's concern.
     const words = ['--net', process.execPath, PROGRAM, String(port)]
-    const relay = new Relay(spawn('unshare', words, { stdio: 'pipe' }))
+    await using stack = new AsyncDisposableStack()
+    const relay = stack.use(new Relay(spawn('unshare', words, { stdio: 'pipe' })))
     await relay.#answer()
     const inside = ['nsenter', `--net=/proc/${relay.#child.pid}/ns/net`, 'ip', 'link', 'set', 'dev']
     for (const [name, { netns, device }] of Object.entries({ left, right })) {
       await command([...inside, name, 'txqueuelen', String(QUEUE), 'netns', netns, 'name', device])
     }
+    stack.move()
     return relay
   }
 

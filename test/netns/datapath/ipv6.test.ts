@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { describe, test } from 'node:test'
+import { endProgram } from '../../support/end-program.ts'
 import type { Netns } from '../../support/netns.ts'
-import { eventually } from '../../support/wait.ts'
+import { eventually, waitFor } from '../../support/wait.ts'
 import { DualHosts, OTHER, OWN, OWN4, UNDERLAYS } from './dual-hosts.ts'
 import { lossOf } from './losses.ts'
 import { type ForwarderProcess, iperf, pings, programIn } from './two-hosts.ts'
@@ -30,17 +30,17 @@ const LISTENER = `
 /** Sends 9,500 bytes by UDP_SEGMENT of 1,000. @returns what arrives, with its source */
 async function sendSuperDatagram(from: Netns, to: Netns, address: string): Promise<string[]> {
   const listener = programIn(to, process.execPath, '-e', LISTENER)
-  const ended = once(listener, 'exit')
   try {
-    const lines = createInterface({ input: listener.stdout! })[Symbol.asyncIterator]()
-    assert.equal((await lines.next()).value, 'listening')
+    const lines: string[] = []
+    createInterface({ input: listener.stdout! }).on('line', (line) => lines.push(line))
+    await waitFor(() => lines[0] === 'listening', { what: 'the listener' })
     await from.run(process.execPath, SUPER_DATAGRAM, address, '9999')
-    const arrived: string[] = []
-    while (arrived.length < 10) arrived.push((await lines.next()).value as string)
-    return arrived
+    await eventually(() => assert.equal(lines.length, 11, `it said ${lines.join(', ')}`), {
+      what: `ten datagrams at ${address}`,
+    })
+    return lines.slice(1)
   } finally {
-    listener.kill()
-    await ended
+    await endProgram(listener)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { endProgram } from '../../support/end-program.ts'
 import type { Netns } from '../../support/netns.ts'
 import { programIn } from './two-hosts.ts'
 
@@ -20,8 +21,10 @@ export class OrderProcess implements AsyncDisposable {
 
   /** @throws Error with what the program printed when it does not get ready */
   static async start(host: Netns, ...command: readonly string[]): Promise<OrderProcess> {
-    const started = new OrderProcess(programIn(host, ...command))
+    await using stack = new AsyncDisposableStack()
+    const started = stack.use(new OrderProcess(programIn(host, ...command)))
     await started.answer()
+    stack.move()
     return started
   }
 
@@ -41,8 +44,6 @@ export class OrderProcess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    this.#child.kill('SIGKILL')
-    await this.#exited
+    await endProgram(this.#child)
   }
 }

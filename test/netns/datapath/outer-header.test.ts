@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { describe, test } from 'node:test'
+import { endProgram } from '../../support/end-program.ts'
 import type { Netns } from '../../support/netns.ts'
 import { waitFor } from '../../support/wait.ts'
 import { DualHosts, OWN4, UNDERLAYS } from './dual-hosts.ts'
@@ -17,16 +17,16 @@ const INSIDE = [0, 0x2a, 0xb9, 0xe3]
 /** What tcpdump says of the packets that arrive at a link of a host, a line each, those inside left out. */
 class Arrivals implements AsyncDisposable {
   readonly #tcpdump: ChildProcess
-  readonly #closed: Promise<unknown>
-  readonly #lines: AsyncIterableIterator<string>
+  readonly #lines: string[] = []
   #said = ''
 
   private constructor(host: Netns, link: string, filter: string) {
     const options = ['-lnvi', link, '-Qin', '--immediate-mode']
     this.#tcpdump = programIn(host, 'tcpdump', ...options, filter)
-    this.#closed = once(this.#tcpdump, 'close')
     this.#tcpdump.stderr!.on('data', (chunk) => (this.#said += String(chunk)))
-    this.#lines = createInterface({ input: this.#tcpdump.stdout! })[Symbol.asyncIterator]()
+    createInterface({ input: this.#tcpdump.stdout! }).on('line', (line) => {
+      if (/^\d/.test(line)) this.#lines.push(line) // the others are indented
+    })
   }
 
   static async at(host: Netns, link: string, filter: string): Promise<Arrivals> {
@@ -36,15 +36,13 @@ class Arrivals implements AsyncDisposable {
   }
 
   async next(): Promise<string> {
-    for (;;) {
-      const line = (await this.#lines.next()).value as string
-      if (/^\d/.test(line)) return line // the others are indented
-    }
+    return waitFor(() => this.#lines.shift() ?? assert.fail(`tcpdump said ${this.#said}`), {
+      what: 'a packet to arrive',
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#tcpdump.kill()
-    await this.#closed
+    await endProgram(this.#tcpdump)
   }
 }
 

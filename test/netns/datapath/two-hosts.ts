@@ -6,6 +6,7 @@ import type { ForwardingTables } from '../../../src/datapath/tables.ts'
 import { formatCidr } from '../../../src/net/cidr.ts'
 import { formatIpv4 } from '../../../src/net/ipv4.ts'
 import { toJson } from '../../support/bigint-json.ts'
+import { endProgram } from '../../support/end-program.ts'
 import { HOST_A, HOST_B, MAC_A, MAC_B, tablesOf } from '../../support/naive-ports.ts'
 import { Netns } from '../../support/netns.ts'
 import type {
@@ -46,8 +47,10 @@ export class ForwarderProcess implements AsyncDisposable {
     nodeOptions: readonly string[] = [],
   ): Promise<ForwarderProcess> {
     const child = programIn(host, process.execPath, ...nodeOptions, PROGRAM, toJson(setup))
-    const forwarder = new ForwarderProcess(child)
+    await using stack = new AsyncDisposableStack()
+    const forwarder = stack.use(new ForwarderProcess(child))
     await forwarder.#answer()
+    stack.move()
     return forwarder
   }
 
@@ -92,7 +95,7 @@ export class ForwarderProcess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.kill()
+    await endProgram(this.#child)
   }
 
   async #ask(order: ForwarderOrder): Promise<unknown> {
@@ -122,6 +125,7 @@ export const OWN = { a: '10.5.1.0', b: '10.5.2.0' }
 export class TwoHosts implements AsyncDisposable {
   readonly a: Netns
   readonly b: Netns
+  readonly #stack = new AsyncDisposableStack()
 
   private constructor(a: Netns, b: Netns) {
     this.a = a
@@ -129,7 +133,10 @@ export class TwoHosts implements AsyncDisposable {
   }
 
   static async create(): Promise<TwoHosts> {
-    const hosts = new TwoHosts(await Netns.create('a'), await Netns.create('b'))
+    await using stack = new AsyncDisposableStack()
+    const a = stack.use(await Netns.create('a'))
+    const b = stack.use(await Netns.create('b'))
+    const hosts = new TwoHosts(a, b)
     const peer = ['type', 'veth', 'peer', 'name', 'u0', 'netns', hosts.b.name]
     await hosts.a.run('ip', 'link', 'add', 'u0', ...peer)
     for (const name of ['a', 'b'] as const) {
@@ -137,6 +144,7 @@ export class TwoHosts implements AsyncDisposable {
       await host.run('ip', 'addr', 'add', `${formatIpv4(UNDERLAY[name])}/24`, 'dev', 'u0')
       await host.run('ip', 'link', 'set', 'u0', 'up')
     }
+    hosts.#stack.use(stack.move())
     return hosts
   }
 
@@ -187,8 +195,7 @@ export class TwoHosts implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.a[Symbol.asyncDispose]()
-    await this.b[Symbol.asyncDispose]()
+    await this.#stack.disposeAsync()
   }
 }
 
@@ -214,7 +221,6 @@ export async function iperf(
   ...options: string[]
 ): Promise<IperfEnd> {
   const serving = programIn(server, 'iperf3', '-s', '-1', '-B', address)
-  const ended = once(serving, 'exit')
   try {
     await waitFor(async () => (await server.run('ss', '-ltnH', 'sport', '=', ':5201')) !== '', {
       what: 'iperf3 to listen',
@@ -222,8 +228,7 @@ export async function iperf(
     const report = await client.run('iperf3', '-J', '-c', address, ...options)
     return (JSON.parse(report) as { end: IperfEnd }).end
   } finally {
-    serving.kill()
-    await ended
+    await endProgram(serving)
   }
 }
 

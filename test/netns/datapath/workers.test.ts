@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
+import { endProgram } from '../../support/end-program.ts'
 import type { Netns } from '../../support/netns.ts'
 import type { FlowReport, FlowSetup } from '../../support/numbered-flows.ts'
 import { waitFor } from '../../support/wait.ts'
@@ -15,21 +16,24 @@ const NUMBERED_FLOWS = new URL('../../support/numbered-flows.ts', import.meta.ur
 /** One end of numbered flows in a process of its own. */
 class FlowsProcess implements AsyncDisposable {
   readonly #child: ChildProcess
-  readonly #report: Promise<string>
+  readonly #lines: AsyncIterableIterator<string>
+  #errors = ''
 
   constructor(host: Netns, setup: FlowSetup) {
     this.#child = programIn(host, process.execPath, NUMBERED_FLOWS, JSON.stringify(setup))
-    this.#report = once(createInterface({ input: this.#child.stdout! }), 'line').then(String)
+    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
+    this.#child.stderr!.on('data', (chunk) => (this.#errors += String(chunk)))
   }
 
+  /** @throws Error with what it printed when it ends without one */
   async report(): Promise<FlowReport> {
-    return JSON.parse(await this.#report) as FlowReport
+    const { value, done } = await this.#lines.next()
+    if (done) throw new Error(`the flows ended: ${this.#errors}`)
+    return JSON.parse(value) as FlowReport
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const exited = once(this.#child, 'exit')
-    this.#child.kill('SIGKILL')
-    await exited
+    await endProgram(this.#child)
   }
 }
 
@@ -45,8 +49,20 @@ async function receivers(host: Netns): Promise<number> {
   return (await host.run('ss', '-uanH', 'sport', '=', ':8472')).split('\n').filter(Boolean).length
 }
 
+/**
+ * Receive packet steering on the underlay (Documentation/networking/scaling.rst). A veth hands a packet to
+ * the queue of the processor that its sender runs on, so a worker that moves to another one overtakes what
+ * it sent before. Steered by its hash, a flow has one queue, as it has on a network card.
+ */
+async function steerByFlow(host: Netns): Promise<void> {
+  const processors = (2 ** Math.min(availableParallelism(), 32) - 1).toString(16)
+  const steering = '/sys/class/net/u0/queues/rx-0/rps_cpus'
+  await host.run('sh', '-c', `echo ${processors} >${steering}`)
+}
+
 test('with four workers every flow stays in order, both ways, and each worker takes its part', async () => {
   await using hosts = await TwoHosts.create()
+  for (const host of [hosts.a, hosts.b]) await steerByFlow(host)
   await using a = await hosts.ours('a', WORKERS)
   await using b = await hosts.ours('b', WORKERS)
   assert.ok(await pings(hosts.a, OWN.b))

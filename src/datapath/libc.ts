@@ -7,9 +7,9 @@ import koffi from 'koffi'
 export type Pointer = number | bigint
 
 /**
- * The system calls of the forwarder, the only place where this program leaves JavaScript. Pointers are
- * addresses as numbers, which cost a third of a typed array per call. Each answers
- * as in its manual page: -1 and errno() on failure, and nothing here throws.
+ * The system calls of the forwarder, the only place where this program leaves JavaScript. Memory is named
+ * by its address, at a third of what a typed array costs per call: a bigint where the call is for packets,
+ * a number elsewhere. Each answers as in its manual page: -1 and errno() on failure, and nothing here throws.
  */
 const library = koffi.load(null)
 

@@ -8,6 +8,9 @@ import {
   TOTAL_LENGTH,
 } from '../packet/ipv4.ts'
 import { store16, store32 } from '../packet/bytes.ts'
+import { IPV6_LENGTH, NEXT_HEADER, PAYLOAD_LENGTH } from '../packet/ipv6.ts'
+import { TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_LENGTH } from '../packet/tcp.ts'
+import { UDP_CHECKSUM, UDP_LENGTH, UDP_TOTAL } from '../packet/udp.ts'
 import {
   GSO_TCPV4,
   GSO_TCPV6,
@@ -37,15 +40,6 @@ const SEGMENT = 100
 /** Payload of two segments, the last of which is short together with its headers. */
 const PAYLOAD = 170
 
-const TCP_LENGTH = 20
-const TCP_DATA_OFFSET = 12
-const TCP_CHECKSUM = 16
-const UDP_LENGTH = 8
-const UDP_LENGTH_FIELD = 4
-const UDP_CHECKSUM = 6
-const IPV6_LENGTH = 40
-const IPV6_PAYLOAD_LENGTH = 4
-const IPV6_NEXT_HEADER = 6
 const BROADCAST = 0xffff_ffff
 
 /**
@@ -98,8 +92,8 @@ function writeProbe6(bytes: Uint8Array, at: number, protocol: number): number {
   bytes.fill(0, packet, packet + IPV6_LENGTH)
   const length = writeTransport(bytes, packet + IPV6_LENGTH, protocol)
   bytes[packet] = 0x60
-  store16(bytes, packet + IPV6_PAYLOAD_LENGTH, length)
-  bytes[packet + IPV6_NEXT_HEADER] = protocol
+  store16(bytes, packet + PAYLOAD_LENGTH, length)
+  bytes[packet + NEXT_HEADER] = protocol
   // Both addresses are ::1.
   bytes[packet + 23] = 1
   bytes[packet + 39] = 1
@@ -112,7 +106,7 @@ function writeTransport(bytes: Uint8Array, at: number, protocol: number): number
   const length = (protocol === PROTOCOL_TCP ? TCP_LENGTH : UDP_LENGTH) + PAYLOAD
   bytes.fill(0, at, at + length)
   if (protocol === PROTOCOL_TCP) bytes[at + TCP_DATA_OFFSET] = (TCP_LENGTH / 4) << 4
-  else store16(bytes, at + UDP_LENGTH_FIELD, length)
+  else store16(bytes, at + UDP_TOTAL, length)
   return length
 }
 

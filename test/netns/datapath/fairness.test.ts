@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { FlowHeard, Heard } from '../../support/run-udp-load.ts'
 import { waitFor } from '../../support/wait.ts'
 import { LoadSink, LoadSource } from './load.ts'
-import { lossOf } from './losses.ts'
+import { linkDropsOf, lossOf } from './losses.ts'
 import { Sites } from './sites.ts'
 import { pings } from './two-hosts.ts'
 
@@ -12,6 +12,8 @@ const FLOWS = 16
 const QUIET = { size: 100, rate: 1600, flows: FLOWS, milliseconds: MILLISECONDS }
 /** Super-datagrams: more than a forwarder can carry takes little of a core to send. */
 const FLOOD = { size: 1200, together: 50, rate: 1_000_000, milliseconds: MILLISECONDS }
+/** The share of a flow that arrives when nothing but a full queue of the kernel's was in its way. */
+const WHOLE = 0.98
 
 /** What each flow brought, once no more arrives. */
 async function allOf(sink: LoadSink): Promise<FlowHeard[]> {
@@ -59,13 +61,20 @@ test('a flood towards one slow host takes nothing from the flows of the others',
   t.diagnostic(JSON.stringify({ flooded, ofFlood, quietOut, quietIn }))
 
   assert.ok(ofFlood!.received < flooded.sent / 2, 'it was no flood')
-  // What comes in shares nothing with what goes out, and loses nothing.
+  // What comes in shares with what goes out only the kernel's queues of a processor, to which all veths
+  // hand what they take. If none of them was full it loses nothing; a full one counts what is joined as one.
   const total = quietIn.reduce((sum, { received }) => sum + received, 0)
-  assert.equal(total, sentToA.sent)
+  const dropped =
+    (await linkDropsOf(c.container, 'eth0')) +
+    (await linkDropsOf(c.host, 'u0')) +
+    (await linkDropsOf(middle, 'port-a')) +
+    (await linkDropsOf(a.host, 'v0'))
+  const least = dropped === 0 ? sentToA.sent : WHOLE * sentToA.sent
+  assert.ok(total >= least, `${total} of ${sentToA.sent} arrived, the kernel dropped ${dropped}`)
   // One flow in eight is hashed to the flood's queue. More than half of sixteen: once in 30,000 times.
   const each = Math.floor(sentToC.sent / FLOWS)
-  const intact = quietOut.filter(({ received }) => received >= each)
-  assert.ok(intact.length >= FLOWS / 2, `${intact.length} flows of ${FLOWS} lost nothing`)
+  const intact = quietOut.filter(({ received }) => received >= WHOLE * each)
+  assert.ok(intact.length >= FLOWS / 2, `${intact.length} flows of ${FLOWS} arrived`)
   const times = intact.map(({ p50 }) => p50).toSorted((x, y) => x - y)
   const median = times[times.length >>> 1]!
   assert.ok(median < ofFlood!.p50 / 2, `${median} ms, and the flood ${ofFlood!.p50} ms`)

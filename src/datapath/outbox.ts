@@ -9,7 +9,7 @@ export interface UnderlayPort {
   readonly maxDatagram: number
   /**
    * Sends now, or drops and counts; never waits. Frames that the path does not carry are neither: they
-   * are marked by refuse(). The batch is reused afterwards.
+   * are marked by refuse(), and so are those behind them. The batch is reused afterwards.
    */
   send(batch: SendBatch): void
 }

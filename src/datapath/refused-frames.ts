@@ -83,7 +83,7 @@ export class RefusedFrames {
     const payloadAt = isApart ? pieces.offsetOf(piece + 1) : 0
     const payloadLength = isApart ? pieces.lengthOf(piece + 1) : 0
     if (length <= limit) {
-      // The kernel refuses a batch as a whole, with a last frame that is small enough.
+      // A batch is refused as a whole, with a last frame that is small enough.
       this.#outbox.put(lane, peer, tos, frame, headerLength, payloadAt, payloadLength)
       return true
     }

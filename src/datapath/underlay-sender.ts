@@ -148,8 +148,10 @@ export class UnderlaySender implements UnderlayPort {
         continue
       }
       const failure = this.#calls.errno()
-      // A full queue is full for the rest too; anything else is the one datagram's own.
-      const to = isFull(failure) ? batch.segments : from + 1
+      // A full queue is full for the rest too, and what follows a frame that comes back, to be sent again,
+      // must not overtake it; anything else is the one datagram's own.
+      const holdsRest = isFull(failure) || failure === EMSGSIZE
+      const to = holdsRest ? batch.segments : from + 1
       this.#lose(failure, batch, from, to)
       from = to
     }
@@ -231,7 +233,7 @@ export class UnderlaySender implements UnderlayPort {
     words[(at + abi.CMSG_TYPE) >>> 2] = type
   }
 
-  /** Frames that were not sent: given back if they are too large, else lost. */
+  /** Frames that were not sent: given back if the first is too large, else lost. */
   #lose(failure: number, batch: SendBatch, from: number, to: number): void {
     if (failure === EMSGSIZE) {
       this.#paths.onTooBig(batch.peer)

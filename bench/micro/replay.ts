@@ -29,10 +29,13 @@ export class Replay {
   readonly forwarder: Forwarder
   readonly counters = new Counters()
   readonly map: SubnetMap
+  readonly paths: PathMtu
   readonly #memory = new PacketMemory(2 * 1024 * 1024)
 
-  constructor(tables: ForwardingTables) {
+  /** @param pathMtu what the kernel says of any path when asked, 0 for nothing */
+  constructor(tables: ForwardingTables, { now = () => performance.now(), pathMtu = 0 } = {}) {
     this.map = new SubnetMap(buildSubnetMap(tables))
+    this.paths = new PathMtu(this.map, () => pathMtu, now)
     this.forwarder = new Forwarder(
       {
         memory: this.#memory,
@@ -40,12 +43,9 @@ export class Replay {
         counters: this.counters,
         containers: { write: () => {} },
         underlay: { maxDatagram: MAX_DATAGRAM, send: () => {} },
-        paths: new PathMtu(
-          this.map,
-          () => 0,
-          () => performance.now(),
-        ),
+        paths: this.paths,
         coalesce: { tcp: true, udp: true },
+        now,
       },
       this.map,
     )

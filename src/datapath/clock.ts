@@ -9,6 +9,8 @@ export class Clock {
   readonly #words: Uint32Array
   readonly #timespec: number
   readonly #pointer: bigint
+  /** In an array, where a number that is not a small integer is no object. */
+  readonly #milliseconds = new Float64Array(1)
 
   constructor(memory: PacketMemory) {
     const at = memory.reserve(TIMESPEC_LENGTH)
@@ -20,8 +22,15 @@ export class Clock {
   /** Microseconds since a moment that means nothing, modulo 2^32, as a signed number. */
   now(): number {
     libc.clock_gettime(CLOCK_MONOTONIC, this.#pointer)
-    const nanoseconds = this.#words[this.#timespec + 2]!
-    return (Math.imul(this.#words[this.#timespec]!, 1_000_000) + ((nanoseconds / 1000) | 0)) | 0
+    const seconds = this.#words[this.#timespec]!
+    const microseconds = (this.#words[this.#timespec + 2]! / 1000) | 0
+    this.#milliseconds[0] = seconds * 1000 + ((microseconds / 1000) | 0)
+    return (Math.imul(seconds, 1_000_000) + microseconds) | 0
+  }
+
+  /** Milliseconds at the last call of now() or since(), of a clock that never goes back; 0 before. */
+  get milliseconds(): number {
+    return this.#milliseconds[0]!
   }
 
   /** Microseconds between a time that now() gave, at most half an hour ago, and now. */

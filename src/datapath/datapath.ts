@@ -128,6 +128,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
       {
         tun: { reads, write },
         sockets: own,
+        bindIp,
         port,
         coalesce,
         busyPollUs: options.busyPollUs ?? BUSY_POLL_US,

@@ -31,10 +31,11 @@ export class PathMtu {
   readonly #now: () => number
   readonly #memoryMs: number
   readonly #learned = new Map<Ipv4 | Ipv6, { limit: number; until: number }>()
-  readonly #asked = new Map<Ipv4 | Ipv6, number>()
   #map: SubnetMap
   /** By peer number: the largest inner packet. */
   #limits: Uint16Array
+  /** By peer number: when it may be asked about again. */
+  #askableAt: Float64Array
   #nextExpiry = Infinity
 
   /** @param now milliseconds of a clock that never goes back */
@@ -44,12 +45,14 @@ export class PathMtu {
     this.#ask = ask
     this.#now = now
     this.#limits = this.#limitsByNumber()
+    this.#askableAt = new Float64Array(map.peerCount + 1)
   }
 
   /** Numbers peers by another map. */
   use(map: SubnetMap): void {
     this.#map = map
     this.#limits = this.#limitsByNumber()
+    this.#askableAt = new Float64Array(map.peerCount + 1)
   }
 
   /** The largest inner packet for a remote subnet, in bytes. */
@@ -64,17 +67,24 @@ export class PathMtu {
     return this.#limits[peer]!
   }
 
-  /** The kernel refused a datagram to the peer for its size (EMSGSIZE): asks what is left of the path. */
-  onTooBig(peer: number): void {
-    const address = this.#map.addressOf(peer)
+  /**
+   * The kernel refused a datagram to the peer for its size (EMSGSIZE): asks what is left of the path. An
+   * answer that does not explain the refusal is about another path (a route may depend on ports), or
+   * there is none; then it is what nearly every path carries, and the least if that was refused.
+   * @param refused length of the inner packet, in bytes
+   */
+  onTooBig(peer: number, refused: number): void {
     const now = this.#now()
-    if (now < (this.#asked.get(address) ?? -PAUSE_MS) + PAUSE_MS) return
-    this.#asked.set(address, now)
-    const mtu = this.#ask(address)
-    if (mtu === 0) return
-    const isIpv6 = this.#map.isIpv6(peer)
-    const limit = Math.max(mtu, isIpv6 ? LEAST6 : LEAST) - (isIpv6 ? IPV6_OVERHEAD : IPV4_OVERHEAD)
-    this.#learned.set(address, { limit: Math.min(limit, UNLIMITED), until: now + this.#memoryMs })
+    if (now < this.#askableAt[peer]!) return
+    this.#askableAt[peer] = now + PAUSE_MS
+    const address = this.#map.addressOf(peer)
+    const [overhead, least] =
+      typeof address === 'bigint' ? [IPV6_OVERHEAD, LEAST6] : [IPV4_OVERHEAD, LEAST]
+    const answer = this.#ask(address)
+    const explains = answer !== 0 && answer - overhead < refused
+    const mtu = explains ? answer : LEAST6 - overhead < refused ? LEAST6 : least
+    const limit = Math.min(Math.max(mtu, least) - overhead, UNLIMITED)
+    this.#learned.set(address, { limit, until: now + this.#memoryMs })
     this.#limits = this.#limitsByNumber()
   }
 
@@ -92,7 +102,6 @@ export class PathMtu {
     for (const [address, { limit, until }] of this.#learned) {
       if (now >= until) {
         this.#learned.delete(address)
-        this.#asked.delete(address)
         continue
       }
       this.#nextExpiry = Math.min(this.#nextExpiry, until)

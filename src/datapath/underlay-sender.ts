@@ -1,5 +1,6 @@
 import { store16 } from '../packet/bytes.ts'
 import { COUNTER, type Counters } from './counters.ts'
+import { ENCAPSULATION } from './encapsulate.ts'
 import { EAGAIN, EINVAL, EIO, EMSGSIZE, ENOBUFS } from './errno.ts'
 import { errno, libc, type Pointer } from './libc.ts'
 import { MAX_DATAGRAM, MAX_DATAGRAM6, MAX_SEGMENTS } from './limits.ts'
@@ -236,7 +237,7 @@ export class UnderlaySender implements UnderlayPort {
   /** Frames that were not sent: given back if the first is too large, else lost. */
   #lose(failure: number, batch: SendBatch, from: number, to: number): void {
     if (failure === EMSGSIZE) {
-      this.#paths.onTooBig(batch.peer)
+      this.#paths.onTooBig(batch.peer, batch.lengthOf(from) - ENCAPSULATION)
       for (let segment = from; segment < to; segment++) batch.refuse(segment)
     } else if (isFull(failure)) {
       this.#counters.add(COUNTER.tx_lost_backpressure, to - from)

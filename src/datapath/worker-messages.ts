@@ -1,4 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { Ipv4 } from '../net/ipv4.ts'
+import type { Ipv6 } from '../net/ipv6.ts'
 import type { CoalesceOptions } from './coalesce.ts'
 import type { TunQueues } from './tun.ts'
 import type { UnderlaySockets } from './underlay-sockets.ts'
@@ -7,6 +9,8 @@ import type { UnderlaySockets } from './underlay-sockets.ts'
 export interface WorkerStart {
   readonly tun: TunQueues
   readonly sockets: UnderlaySockets
+  /** What the sockets are bound to. */
+  readonly bindIp: Ipv4 | Ipv6
   readonly port: number
   readonly coalesce: CoalesceOptions
   /** Longest busy-polling between two packets, in microseconds; 0 for none. */

@@ -38,8 +38,10 @@ const tun = new TunPort(memory, start.tun, counters, start.coalesce, () =>
   parentPort?.postMessage(COALESCING_ENDED, []),
 )
 const firstMap = new SubnetMap(start.firstMap)
-const now = (): number => performance.now()
-const paths = new PathMtu(firstMap, pathMtuProbe(memory, start.port), now, start.pathMtuMemoryMs)
+const clock = new Clock(memory)
+const now = (): number => clock.milliseconds
+const askPathMtu = pathMtuProbe(memory, start.bindIp, start.port)
+const paths = new PathMtu(firstMap, askPathMtu, now, start.pathMtuMemoryMs)
 const sender = new UnderlaySender(
   { memory, sockets: start.sockets, port: start.port, counters, paths, now },
   firstMap,
@@ -86,7 +88,6 @@ const isAnyReady = (milliseconds: number): boolean =>
   libc.poll(pollfdsPointer, watched.length, milliseconds) > 0
 
 const stop = new Int32Array(start.stop)
-const clock = new Clock(memory)
 const busyPoll = new BusyPoll(start.busyPollUs)
 /** Packets of the last turn of each direction. */
 let lastFromContainers = 0

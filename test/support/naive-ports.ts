@@ -1,5 +1,6 @@
 import type { ContainerPort } from '../../src/datapath/coalesce.ts'
 import { type CounterName, Counters, totalOf } from '../../src/datapath/counters.ts'
+import { ENCAPSULATION } from '../../src/datapath/encapsulate.ts'
 import { Forwarder, type ForwarderParts } from '../../src/datapath/forwarder.ts'
 import type { Gather } from '../../src/datapath/gather.ts'
 import { MAX_DATAGRAM } from '../../src/datapath/limits.ts'
@@ -41,6 +42,8 @@ export class MemoryForwarder {
 
   /** By outer address: the MTU of the path, which refuses a batch of larger frames as a whole. */
   readonly pathMtus = new Map<Ipv4 | Ipv6, number>()
+  /** What the kernel answers of a path if not that. */
+  readonly wrongAnswers = new Map<Ipv4 | Ipv6, number>()
 
   constructor(
     tables: ForwardingTables,
@@ -57,7 +60,7 @@ export class MemoryForwarder {
       maxDatagram: MAX_DATAGRAM,
       send: (batch) => this.#send(batch),
     }
-    this.#paths = new PathMtu(this.#map, (address) => this.pathMtus.get(address) ?? 0, now)
+    this.#paths = new PathMtu(this.#map, (address) => this.#answer(address), now)
     const containers: ContainerPort = {
       write: (pieces: Gather) => void this.written.push(pieces.copy()),
     }
@@ -124,6 +127,10 @@ export class MemoryForwarder {
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== 0))
   }
 
+  #answer(address: Ipv4 | Ipv6): number {
+    return this.wrongAnswers.get(address) ?? this.pathMtus.get(address) ?? 0
+  }
+
   #send(batch: SendBatch): void {
     const sent = sentOf(batch, this.#map)
     const overhead = (typeof sent.destination === 'bigint' ? 40 : 20) + 8
@@ -132,7 +139,7 @@ export class MemoryForwarder {
       this.sent.push(sent)
       return
     }
-    this.#paths.onTooBig(batch.peer)
+    this.#paths.onTooBig(batch.peer, batch.lengthOf(0) - ENCAPSULATION)
     for (const segment of sent.frames.keys()) batch.refuse(segment)
   }
 

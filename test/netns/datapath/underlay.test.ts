@@ -21,7 +21,7 @@ import {
 } from '../../../src/datapath/underlay-sockets.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { type Ipv4, parseIpv4 } from '../../../src/net/ipv4.ts'
-import { type Ipv6, ipv6Bytes, parseIpv6 } from '../../../src/net/ipv6.ts'
+import { formatIp, type Ipv6, ipv6Bytes, parseIpv6 } from '../../../src/net/ipv6.ts'
 import { enterOwnNetns, sh } from '../../support/netns.ts'
 
 enterOwnNetns()
@@ -85,7 +85,7 @@ class Sending implements Disposable {
     this.map = new SubnetMap(buildSubnetMap(tables))
     this.peer = this.map.peer(this.map.lookup(parseIpv4('10.5.2.1')))
     const now = (): number => performance.now()
-    this.paths = new PathMtu(this.map, pathMtuProbe(this.memory, 8472), now)
+    this.paths = new PathMtu(this.map, pathMtuProbe(this.memory, own, 8472), now)
     this.#sockets = open(own, options)
     this.sender = new UnderlaySender(
       {
@@ -158,7 +158,7 @@ for (const { name, own, peer, headers, most } of FAMILIES) {
     }
 
     test('the probe tells what the route says, the link if it says nothing', async () => {
-      const ask = pathMtuProbe(new PacketMemory(65_536, addressOf), 8472)
+      const ask = pathMtuProbe(new PacketMemory(65_536, addressOf), own, 8472)
       const route =
         typeof peer === 'bigint' ? '-6 route replace fd00:9::2' : 'route replace 10.9.9.2'
       assert.equal(ask(peer), 1500)
@@ -167,6 +167,26 @@ for (const { name, own, peer, headers, most } of FAMILIES) {
       await sh(`ip ${route.replace('replace', 'del')} dev d0`)
       assert.equal(ask(peer), 1500)
       assert.equal(ask(typeof peer === 'bigint' ? parseIpv6('fd99::1') : parseIpv4('192.0.2.1')), 0)
+    })
+
+    test('a path that is chosen by the address it begins at is found as narrow as it is', async () => {
+      const ip = typeof own === 'bigint' ? 'ip -6' : 'ip'
+      const other = typeof own === 'bigint' ? 'fd00:9::7' : '10.9.9.7'
+      const toPeer = `${formatIp(peer)} dev d0`
+      await sh(`ip link set lo up
+        ip addr add ${other} dev lo
+        ${ip} route add ${toPeer} src ${other}
+        ${ip} route add ${toPeer} mtu 1333 table 100
+        ${ip} rule add from ${formatIp(own)} lookup 100`)
+      try {
+        using host = new Sending(own, peer)
+        assert.equal(host.send(1334 - headers).refusedCount, 1)
+        assert.equal(host.paths.limitOf(host.peer), 1333 - headers - 22)
+      } finally {
+        await sh(`${ip} rule del from ${formatIp(own)} lookup 100
+          ${ip} route del ${toPeer} table 100
+          ${ip} route del ${toPeer} src ${other}`)
+      }
     })
 
     test('a queue that does not drain loses frames by count, and nothing else goes wrong', async () => {

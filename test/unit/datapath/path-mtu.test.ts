@@ -50,8 +50,9 @@ class Paths {
     return this.paths.mtuOf(this.#entry(index))
   }
 
-  tooBig(index: number): void {
-    this.paths.onTooBig(this.map.peer(this.#entry(index)))
+  /** @param refused length of the packet inside */
+  tooBig(index: number, refused = 1450): void {
+    this.paths.onTooBig(this.map.peer(this.#entry(index)), refused)
   }
 
   #entry(index: number): number {
@@ -75,15 +76,27 @@ test('the overhead over IPv6 is twenty more', () => {
   assert.equal(host.mtuOf(1), 1400 - 70)
 })
 
-test('a path larger than the peer MTU changes nothing', () => {
+test('an answer that does not explain the refusal is not believed: packets become smaller', () => {
+  for (const wrong of [0, 1500, 9000, 65_536 /* loopback */]) {
+    const host = new Paths(NEAR, FAR6)
+    host.kernelSays = wrong
+    host.tooBig(0, 1450)
+    host.tooBig(1, 1430)
+    assert.equal(host.mtuOf(0), 1280 - 50)
+    assert.equal(host.mtuOf(1), 1280 - 70)
+    host.now = 1000
+    host.tooBig(0, 1230)
+    host.tooBig(1, 1210)
+    assert.equal(host.mtuOf(0), 552 - 50)
+    assert.equal(host.mtuOf(1), 1280 - 70, 'every path of IPv6 carries that')
+  }
+})
+
+test('an answer one byte below what was refused explains it', () => {
   const host = new Paths(NEAR)
-  host.kernelSays = 9000
-  host.tooBig(0)
-  assert.equal(host.mtuOf(0), 1450)
-  host.now = 1000
-  host.kernelSays = 65_536 // loopback
-  host.tooBig(0)
-  assert.equal(host.mtuOf(0), 1450)
+  host.kernelSays = 1499
+  host.tooBig(0, 1450)
+  assert.equal(host.mtuOf(0), 1449)
 })
 
 test('what a router claims is believed down to 552, over IPv6 to 1280', () => {
@@ -93,13 +106,6 @@ test('what a router claims is believed down to 552, over IPv6 to 1280', () => {
   host.tooBig(1)
   assert.equal(host.mtuOf(0), 552 - 50)
   assert.equal(host.mtuOf(1), 1280 - 70)
-})
-
-test('nothing is learned where the kernel knows nothing', () => {
-  const host = new Paths(NEAR)
-  host.kernelSays = 0
-  host.tooBig(0)
-  assert.equal(host.mtuOf(0), 1450)
 })
 
 test('it is forgotten after ten minutes, and not before', () => {
@@ -160,4 +166,12 @@ test('a peer that goes on refusing is asked about ten times a second at most', (
   assert.equal(host.asked.length, 10)
   host.tooBig(1)
   assert.equal(host.asked.length, 11)
+})
+
+test('a peer of a new map may be asked about at once, whoever had its number before', () => {
+  const host = new Paths(NEAR, FAR)
+  host.tooBig(0)
+  host.use(FAR, NEAR)
+  host.tooBig(0)
+  assert.deepEqual(host.asked, [NEAR, FAR])
 })

@@ -106,6 +106,24 @@ test('the sender of a datagram that may not be cut is told at once what fits', (
   }
 })
 
+test('where the kernel’s answer does not explain the refusal, packets are cut and senders told all the same', () => {
+  for (const answer of [0, 1500]) {
+    const host = narrowed()
+    host.wrongAnswers.set(HOST_B, answer)
+    host.fromContainers(superPacket({ ...PLAIN, payload: bytesOf(2820) }, 1410))
+    host.flush()
+    const lengths = host.frames().map((frame) => inner(frame).length)
+    assert.deepEqual(lengths, [1230, 260, 1230, 260], 'inside 1,280 bytes')
+    assert.equal(host.counted().tx_lost_too_big, undefined)
+
+    host.fromContainers(
+      withVnet({}, naivePacket({ ...PLAIN, protocol: UDP, payload: bytesOf(1390) })),
+    )
+    host.flush()
+    assert.equal(new DataView(host.written[0]!.buffer).getUint16(10 + 26), 1230)
+  }
+})
+
 test('a small frame at the end of a refused batch goes out as it is', () => {
   const host = narrowed()
   for (const length of [1390, 100]) {

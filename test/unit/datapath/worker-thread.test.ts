@@ -10,6 +10,7 @@ async function idleWorker(): Promise<WorkerThread> {
     {
       tun: { reads: [nothing], write: nothing },
       sockets: { isIpv6: false, receive: nothing, send: [nothing], gso: false, gro: false },
+      bindIp: 0,
       port: 8472,
       coalesce: { tcp: false, udp: false },
       busyPollUs: 0,

@@ -1,18 +1,19 @@
 import { load32 } from './bytes.ts'
 import type { InnerPacket } from './classify.ts'
-import { KIND_FRAGMENT, KIND_TCP, KIND_UDP } from './classify.ts'
+import { KIND_TCP, KIND_UDP } from './classify.ts'
 
 /**
  * A number that is equal for all packets of one flow and spreads different flows, for the outer source
  * port (RFC 7348 section 5: "a hash of fields from the inner packet"). Addresses only for fragments, of
- * which only the first has ports: all of a datagram must take one path. IPv6's flow label stands for
- * nothing that ports do not tell, and its sender may change it (RFC 6437 section 3).
+ * which only the first has ports: all of a datagram must take one path. And for all but TCP and UDP, so
+ * that a large ping goes the way of small ones. IPv6's flow label stands for nothing that ports do not
+ * tell, and its sender may change it (RFC 6437 section 3).
  * @returns 31 bits: a larger number would be an object on the heap wherever it is handed on
  */
 export function flowHash(bytes: Uint8Array, packet: InnerPacket): number {
   const ported = packet.kind === KIND_TCP || packet.kind === KIND_UDP
   const ports = ported ? load32(bytes, packet.transportAt) : 0
-  const protocol = packet.kind === KIND_FRAGMENT ? 0 : packet.protocol
+  const protocol = ported ? packet.protocol : 0
   const is6 = packet.version === 6
   const source = is6 ? mixed(bytes, packet.sourceAt) : packet.source
   const destination = is6 ? mixed(bytes, packet.destinationAt) : packet.destination

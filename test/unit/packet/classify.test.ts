@@ -97,6 +97,7 @@ test('packets of one flow hash alike, other flows mostly differ, fragments ignor
   assert.equal(lanes.size, 8)
   const fragment = { protocol: UDP, fragment: 0x2000 }
   assert.equal(hashOf({ ...fragment, sourcePort: 1 }), hashOf({ ...fragment, sourcePort: 2 }))
+  assert.equal(hashOf({ protocol: 1, fragment: 0x2000 }), hashOf({ protocol: 1, fragment: 0 }))
 })
 
 /** Extension headers by their numbers, eight bytes long unless told. */

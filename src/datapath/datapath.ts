@@ -8,6 +8,7 @@ import { COUNTER, type CounterName, totalOf } from './counters.ts'
 import { addressOf, libc } from './libc.ts'
 import { MAX_TUN_QUEUES, TUN_QUEUES } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
+import { SharedCoalescing } from './shared-coalescing.ts'
 import type { ForwardingTables } from './tables.ts'
 import { PATH_MTU_MEMORY_MS } from './path-mtu.ts'
 import { attachWorker } from './tun.ts'
@@ -58,8 +59,6 @@ export interface WorkerShare {
   readonly heapBytes: number | null
 }
 
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
-
 export interface Datapath {
   /** Replaces the forwarding tables; takes effect for the next packet, without stopping a worker. */
   program(tables: ForwardingTables): void
@@ -109,15 +108,16 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   const queues = Array.from({ length: workers }, () =>
     attachWorker(tunName, readQueues, open, scratch),
   )
-  const coalesce = probeCoalescing(queues[0]!.write, scratch, release())
-  const capabilities: Mutable<Capabilities> = {
+  const coalescing = new SharedCoalescing()
+  coalescing.allow(probeCoalescing(queues[0]!.write, scratch, release()))
+  const capabilities = (): Capabilities => ({
     workers,
     tunOffload: queues[0]!.offload,
-    tcpCoalescing: coalesce.tcp,
-    udpCoalescing: coalesce.udp,
+    tcpCoalescing: coalescing.tcp,
+    udpCoalescing: coalescing.udp,
     udpSegmentation: sockets[0]!.gso,
     udpReceiveOffload: sockets[0]!.gro,
-  }
+  })
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {}) // it is the caller's to wait for, or not
   const threads: WorkerThread[] = []
@@ -130,7 +130,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
         sockets: own,
         bindIp,
         port,
-        coalesce,
+        coalescing: coalescing.buffer,
         busyPollUs: options.busyPollUs ?? BUSY_POLL_US,
         dscp: options.dscp ?? 0,
         pathMtuMemoryMs: options.pathMtuMemoryMs ?? PATH_MTU_MEMORY_MS,
@@ -145,9 +145,6 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
           )
         },
         onCoalescingEnded() {
-          if (!capabilities.tcpCoalescing && !capabilities.udpCoalescing) return
-          capabilities.tcpCoalescing = false
-          capabilities.udpCoalescing = false
           log.warn({ device: tunName }, 'the kernel refuses super-packets; segments go one by one')
         },
       },
@@ -158,7 +155,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   }
   const address =
     typeof bindIp === 'bigint' ? `[${formatIp(bindIp)}]:${port}` : `${formatIp(bindIp)}:${port}`
-  log.info({ address, device: tunName, ...capabilities }, 'forwarder started')
+  log.info({ address, device: tunName, ...capabilities() }, 'forwarder started')
 
   const cleanup = undo.move()
   return {
@@ -167,7 +164,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
       for (const thread of threads) thread.use(map)
     },
     counters: () => totalOf(threads.map((thread) => thread.counters)),
-    capabilities: () => ({ ...capabilities }),
+    capabilities,
     workers: () =>
       Promise.all(
         threads.map(async (thread) => ({

@@ -1,5 +1,5 @@
-import { VNET_LENGTH } from '../packet/vnet-header.ts'
-import type { CoalesceOptions, ContainerPort } from './coalesce.ts'
+import { GSO_NONE, gsoTypeOf, VNET_LENGTH } from '../packet/vnet-header.ts'
+import type { ContainerPort } from './coalesce.ts'
 import { COUNTER, type Counters } from './counters.ts'
 import { EINVAL } from './errno.ts'
 import type { Gather } from './gather.ts'
@@ -15,25 +15,16 @@ export class TunPort implements ContainerPort {
   readonly #memory: PacketMemory
   readonly #queues: TunQueues
   readonly #counters: Counters
-  readonly #coalesce: CoalesceOptions
-
   readonly #onRefusal: () => void
   /** Where the next read goes to. */
   readonly #iovec: number
   readonly #iovecPointer: bigint
 
-  /** @param onRefusal told once, when the kernel refuses a super-packet and no more are to be written */
-  constructor(
-    memory: PacketMemory,
-    queues: TunQueues,
-    counters: Counters,
-    coalesce: CoalesceOptions,
-    onRefusal: () => void,
-  ) {
+  /** @param onRefusal told whenever the kernel refuses a super-packet, so that no more are written */
+  constructor(memory: PacketMemory, queues: TunQueues, counters: Counters, onRefusal: () => void) {
     this.#memory = memory
     this.#queues = queues
     this.#counters = counters
-    this.#coalesce = coalesce
     this.#onRefusal = onRefusal
     this.#iovec = memory.reserve(IOVEC_LENGTH)
     this.#iovecPointer = memory.pointerTo(this.#iovec)
@@ -59,10 +50,11 @@ export class TunPort implements ContainerPort {
     }
     this.#counters.add(COUNTER.tun_write_errors)
     // Something about super-packets that the probe did not show; TCP sends what this one held again.
-    if (errno() === EINVAL && pieces.count > 1 && this.#coalesce.tcp) {
-      this.#coalesce.tcp = false
-      this.#coalesce.udp = false
-      this.#onRefusal()
-    }
+    if (errno() === EINVAL && this.#isSuper(pieces)) this.#onRefusal()
+  }
+
+  /** The virtio header says it. A super-packet may be of one piece, a plain answer is of three. */
+  #isSuper(pieces: Gather): boolean {
+    return gsoTypeOf(this.#memory.bytes, pieces.offsetOf(0)) !== GSO_NONE
   }
 }

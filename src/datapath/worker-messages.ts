@@ -1,7 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Ipv4 } from '../net/ipv4.ts'
 import type { Ipv6 } from '../net/ipv6.ts'
-import type { CoalesceOptions } from './coalesce.ts'
 import type { TunQueues } from './tun.ts'
 import type { UnderlaySockets } from './underlay-sockets.ts'
 
@@ -12,7 +11,8 @@ export interface WorkerStart {
   /** What the sockets are bound to. */
   readonly bindIp: Ipv4 | Ipv6
   readonly port: number
-  readonly coalesce: CoalesceOptions
+  /** Of SharedCoalescing, the same for all workers. */
+  readonly coalescing: SharedArrayBuffer
   /** Longest busy-polling between two packets, in microseconds; 0 for none. */
   readonly busyPollUs: number
   readonly dscp: number | 'inherit'
@@ -27,6 +27,6 @@ export interface WorkerStart {
   readonly firstMap: SharedArrayBuffer
 }
 
-/** What a worker says to the main thread: it forwards from now on; it writes no super-packets any more. */
+/** What a worker says to the main thread: it forwards from now on; it ended the writing of super-packets. */
 export const READY = 'ready'
 export const COALESCING_ENDED = 'coalescing ended'

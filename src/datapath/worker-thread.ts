@@ -1,5 +1,5 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
-import { OverlayError } from '../errors.ts'
+import { messageOf, OverlayError } from '../errors.ts'
 import { Counters } from './counters.ts'
 import { errnoName } from './errno.ts'
 import { addressOf, errno, libc } from './libc.ts'
@@ -14,7 +14,7 @@ export type WorkerOptions = Omit<WorkerStart, 'eventfd' | 'stop' | 'counters' | 
 export interface WorkerEvents {
   /** It ended by itself, and reads and sends no more. */
   readonly onDeath: (cause: unknown) => void
-  /** The kernel refused a super-packet; this worker writes none from now on. */
+  /** The kernel refused this worker a super-packet, and none writes any from now on. */
   readonly onCoalescingEnded: () => void
 }
 
@@ -46,11 +46,21 @@ export function startWorker(options: WorkerOptions, events: WorkerEvents): Worke
     counters: counters.buffer,
     maps: workerMaps,
   }
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-    workerData: start,
-    transferList: [workerMaps],
-    name: 'forwarder',
-  })
+  const release = (): void => {
+    maps.close()
+    libc.close(eventfd)
+  }
+  let worker: Worker
+  try {
+    worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: start,
+      transferList: [workerMaps],
+      name: 'forwarder',
+    })
+  } catch (cause) {
+    release()
+    throw new OverlayError('datapath', `no thread: ${messageOf(cause)}`, { cause })
+  }
   const ready = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()
   worker.on('message', (message) => {
@@ -63,8 +73,7 @@ export function startWorker(options: WorkerOptions, events: WorkerEvents): Worke
   })
   worker.once('exit', () => {
     if (Atomics.exchange(stop, 0, 1) === 0) events.onDeath(cause)
-    maps.close()
-    libc.close(eventfd)
+    release()
     ended.resolve()
   })
   return {

@@ -1,3 +1,9 @@
+/**
+ * One thread of the forwarder: waits in poll(2) for the TUN, the VXLAN port or word from the main
+ * thread, gives each direction a turn, and waits again. Between two small packets that follow each other
+ * closely it looks instead of sleeping (busy-poll.ts). It never returns to Node's event loop.
+ */
+
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { simdSum } from '../packet/checksum-simd.ts'
 import { BusyPoll } from './busy-poll.ts'
@@ -5,11 +11,13 @@ import { Clock } from './clock.ts'
 import { COUNTER, Counters } from './counters.ts'
 import { EAGAIN, EINTR, errnoName } from './errno.ts'
 import { Forwarder, HEADROOM } from './forwarder.ts'
+import { IdlePeriod } from './idle-period.ts'
 import { addressOf, libc } from './libc.ts'
 import { MAX_TUN_READ, TURN_BYTES, TURN_PACKETS } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
 import { PathMtu } from './path-mtu.ts'
 import { pathMtuProbe } from './path-mtu-probe.ts'
+import { SharedCoalescing } from './shared-coalescing.ts'
 import * as abi from './socket-abi.ts'
 import { SubnetMap } from './subnet-map.ts'
 import { TunPort } from './tun-port.ts'
@@ -17,11 +25,6 @@ import { UnderlayReceiver } from './underlay-receiver.ts'
 import { UnderlaySender } from './underlay-sender.ts'
 import { COALESCING_ENDED, READY, type WorkerStart } from './worker-messages.ts'
 
-/**
- * One thread of the forwarder: waits in poll(2) for the TUN, the VXLAN port or word from the main
- * thread, gives each direction a turn, and waits again. Between two small packets that follow each other
- * closely it looks instead of sleeping (busy-poll.ts). It never returns to Node's event loop.
- */
 const MEMORY = 2 * 1024 * 1024
 const MAX_RECEIVE = 65_536
 
@@ -34,9 +37,10 @@ const POLL_MS = 1000
 const start = workerData as WorkerStart
 const memory = new PacketMemory(MEMORY, addressOf)
 const counters = new Counters(start.counters)
-const tun = new TunPort(memory, start.tun, counters, start.coalesce, () =>
-  parentPort?.postMessage(COALESCING_ENDED, []),
-)
+const coalescing = new SharedCoalescing(start.coalescing)
+const tun = new TunPort(memory, start.tun, counters, () => {
+  if (coalescing.end()) parentPort?.postMessage(COALESCING_ENDED, [])
+})
 const firstMap = new SubnetMap(start.firstMap)
 const clock = new Clock(memory)
 const now = (): number => clock.milliseconds
@@ -55,7 +59,7 @@ const forwarder = new Forwarder(
     containers: tun,
     underlay: sender,
     paths,
-    coalesce: start.coalesce,
+    coalesce: coalescing,
     dscp: start.dscp,
     now,
   },
@@ -89,6 +93,7 @@ const isAnyReady = (milliseconds: number): boolean =>
 
 const stop = new Int32Array(start.stop)
 const busyPoll = new BusyPoll(start.busyPollUs)
+const idle = new IdlePeriod(clock)
 /** Packets of the last turn of each direction. */
 let lastFromContainers = 0
 let lastFromUnderlay = 0
@@ -97,30 +102,34 @@ let nextQueue = 0
 
 parentPort?.postMessage(READY, [])
 while (Atomics.load(stop, 0) === 0) {
-  const idleSince = clock.now()
-  if (!looksAndFinds(idleSince) && !isAnyReady(POLL_MS)) continue
-  busyPoll.idled(clock.since(idleSince))
+  const isWoken = looksAndFinds() || isAnyReady(POLL_MS)
+  const idleFor = idle.length()
+  if (!isWoken) continue
   if (isReady(ORDERS)) takeOrders()
   const readyQueues = countReadyQueues()
+  const isSocketReady = isReady(SOCKET)
+  if (readyQueues === 0 && !isSocketReady) continue
+  busyPoll.idled(idleFor)
   if (readyQueues > 0) lastFromContainers = turnFromContainers(readyQueues)
-  if (isReady(SOCKET)) lastFromUnderlay = turnFromUnderlay()
+  if (isSocketReady) lastFromUnderlay = turnFromUnderlay()
+  idle.begin()
 }
 
 /**
  * Instead of sleeping, looks again and again for as long as it is likely to pay, and lends the core to
  * whoever needs it in between.
  */
-function looksAndFinds(idleSince: number): boolean {
+function looksAndFinds(): boolean {
   const { window } = busyPoll
   if (window === 0) return false
-  let now = idleSince
-  do {
+  let length = idle.length()
+  while (length < window) {
     if (isAnyReady(0)) return true
     libc.sched_yield()
-    const before = now
-    now = clock.now()
-    busyPoll.yielded((now - before) | 0)
-  } while (((now - idleSince) | 0) < window)
+    const before = length
+    length = idle.length()
+    busyPoll.yielded(length - before)
+  }
   return false
 }
 

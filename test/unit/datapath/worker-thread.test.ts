@@ -1,30 +1,55 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { readdirSync, readlinkSync } from 'node:fs'
+import { mock, test } from 'node:test'
+import { MessagePort } from 'node:worker_threads'
 import { buildSubnetMap } from '../../../src/datapath/build-subnet-map.ts'
-import { startWorker, type WorkerThread } from '../../../src/datapath/worker-thread.ts'
+import { SharedCoalescing } from '../../../src/datapath/shared-coalescing.ts'
+import {
+  startWorker,
+  type WorkerOptions,
+  type WorkerThread,
+} from '../../../src/datapath/worker-thread.ts'
 
-/** One that has nothing to read: poll(2) passes over descriptors below zero. */
+/** Poll(2) passes over descriptors below zero. */
+const NOTHING = -1
+
+/** Of a worker that has nothing to read. */
+const IDLE: WorkerOptions = {
+  tun: { reads: [NOTHING], write: NOTHING },
+  sockets: { isIpv6: false, receive: NOTHING, send: [NOTHING], gso: false, gro: false },
+  bindIp: 0,
+  port: 8472,
+  coalescing: new SharedCoalescing().buffer,
+  busyPollUs: 0,
+  dscp: 0,
+  pathMtuMemoryMs: 1000,
+  firstMap: buildSubnetMap({ vtepMac: '00:00:00:00:00:00', local: [], remote: [] }),
+}
+
+function start(options: WorkerOptions): WorkerThread {
+  return startWorker(options, {
+    onDeath: (cause) => assert.fail(cause as Error),
+    onCoalescingEnded: () => assert.fail('nothing was written'),
+  })
+}
+
 async function idleWorker(): Promise<WorkerThread> {
-  const nothing = -1
-  const worker = startWorker(
-    {
-      tun: { reads: [nothing], write: nothing },
-      sockets: { isIpv6: false, receive: nothing, send: [nothing], gso: false, gro: false },
-      bindIp: 0,
-      port: 8472,
-      coalesce: { tcp: false, udp: false },
-      busyPollUs: 0,
-      dscp: 0,
-      pathMtuMemoryMs: 1000,
-      firstMap: buildSubnetMap({ vtepMac: '00:00:00:00:00:00', local: [], remote: [] }),
-    },
-    {
-      onDeath: (cause) => assert.fail(cause as Error),
-      onCoalescingEnded: () => assert.fail('nothing was written'),
-    },
-  )
+  const worker = start(IDLE)
   await worker.ready
   return worker
+}
+
+function countEventfds(): number {
+  // The directory's own descriptor is closed by the time its link is asked for.
+  return readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === 'anon_inode:[eventfd]').length
+}
+
+function linkOf(fd: string): string | null {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return null
+  }
 }
 
 test('the heap of a worker is told while it runs, at its end and after it', async () => {
@@ -35,4 +60,14 @@ test('the heap of a worker is told while it runs, at its end and after it', asyn
   const bytes = await atItsEnd
   assert.ok(bytes === null || bytes > 1_000_000)
   assert.equal(await worker.heap(), null)
+})
+
+test('a thread that cannot be made leaves nothing open', () => {
+  const close = mock.method(MessagePort.prototype, 'close')
+  const before = countEventfds()
+  // What cannot be copied to a thread stands for whatever Node may find wrong.
+  const options = { ...IDLE, uncopied: () => {} }
+  assert.throws(() => start(options), { code: 'datapath', message: /no thread: .*cloned/ })
+  assert.equal(countEventfds(), before)
+  assert.equal(close.mock.callCount(), 1)
 })

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SharedCoalescing } from '../../../src/datapath/shared-coalescing.ts'
+
+function allowedOf({ tcp, udp }: SharedCoalescing): { tcp: boolean; udp: boolean } {
+  return { tcp, udp }
+}
+
+test('nothing is written before it is allowed, and each kind by itself', () => {
+  const all = new SharedCoalescing()
+  assert.deepEqual(allowedOf(all), { tcp: false, udp: false })
+  for (const tcp of [true, false]) {
+    for (const udp of [true, false]) {
+      all.allow({ tcp, udp })
+      assert.deepEqual(allowedOf(all), { tcp, udp })
+    }
+  }
+})
+
+test('what one worker ends is ended for all, and only the first has ended it', () => {
+  for (const allowed of [
+    { tcp: true, udp: true },
+    { tcp: true, udp: false },
+    { tcp: false, udp: true },
+  ]) {
+    const all = new SharedCoalescing()
+    all.allow(allowed)
+    const one = new SharedCoalescing(structuredClone(all.buffer))
+    const other = new SharedCoalescing(structuredClone(all.buffer))
+    assert.equal(one.end(), true)
+    for (const view of [all, one, other]) {
+      assert.deepEqual(allowedOf(view), { tcp: false, udp: false })
+      assert.equal(view.end(), false)
+    }
+  }
+})

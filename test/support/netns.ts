@@ -1,7 +1,9 @@
-import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
 import { promisify } from 'node:util'
 
 const exec = promisify(execFile)
+const NAMESPACES = '/run/netns'
 const MARK = 'OVT_OWN_NETNS'
 let made = 0
 
@@ -38,7 +40,7 @@ export class Netns implements AsyncDisposable {
 
   /** What `nsenter --net=` takes. */
   get path(): string {
-    return `/run/netns/${this.name}`
+    return `${NAMESPACES}/${this.name}`
   }
 
   /** Runs a program to its end and returns what it printed; rejects when it fails. */
@@ -71,4 +73,14 @@ export class Netns implements AsyncDisposable {
 export async function sh(line: string): Promise<string> {
   const { stdout } = await exec('sh', ['-ec', line], { env: { ...process.env, LC_ALL: 'C' } })
   return stdout
+}
+
+/** Deletes the namespaces of Netns whose test program is no more. */
+export function deleteOrphanedNamespaces(): void {
+  if (!existsSync(NAMESPACES)) return
+  for (const name of readdirSync(NAMESPACES)) {
+    const pid = /^ovt-(\d+)-\d+-/.exec(name)?.[1]
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
+    spawnSync('ip', ['netns', 'del', name], { stdio: 'inherit' })
+  }
 }

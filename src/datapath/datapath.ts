@@ -8,7 +8,7 @@ import { COUNTER, type CounterName, totalOf } from './counters.ts'
 import { addressOf, libc } from './libc.ts'
 import { MAX_TUN_QUEUES, TUN_QUEUES } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
-import { SharedCoalescing } from './shared-coalescing.ts'
+import { AllowedCoalescing } from './allowed-coalescing.ts'
 import type { ForwardingTables } from './tables.ts'
 import { PATH_MTU_MEMORY_MS } from './path-mtu.ts'
 import { attachWorker } from './tun.ts'
@@ -108,7 +108,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
   const queues = Array.from({ length: workers }, () =>
     attachWorker(tunName, readQueues, open, scratch),
   )
-  const coalescing = new SharedCoalescing()
+  const coalescing = new AllowedCoalescing()
   coalescing.allow(probeCoalescing(queues[0]!.write, scratch, release()))
   const capabilities = (): Capabilities => ({
     workers,

@@ -41,7 +41,7 @@ const FIRST_HALF = 0xffff
  * @returns false also where a frame is not aligned for a comparison by words
  */
 export function isNextSegment(
-  { words, bytes }: PacketMemory,
+  { ints, bytes }: PacketMemory,
   previous: number,
   next: number,
   isIpv4: boolean,
@@ -52,53 +52,53 @@ export function isNextSegment(
   if (bytes[previous] !== bytes[next] || bytes[previous + 1] !== bytes[next + 1]) return false
   let a = (previous + UNALIGNED) >>> 2
   let b = (next + UNALIGNED) >>> 2
-  if (!isSame(words, a, b, ENCAPSULATION_WORDS)) return false
+  if (!isSame(ints, a, b, ENCAPSULATION_WORDS)) return false
   a += ENCAPSULATION_WORDS
   b += ENCAPSULATION_WORDS
-  if (isIpv4 ? !isNextHeader4(words, a, b) : !isSame(words, a, b, IPV6_WORDS)) return false
+  if (isIpv4 ? !isNextHeader4(ints, a, b) : !isSame(ints, a, b, IPV6_WORDS)) return false
   const ipWords = isIpv4 ? IPV4_WORDS : IPV6_WORDS
   a += ipWords
   b += ipWords
   return isTcp
-    ? isNextHeaderTcp(words, a, b, transportWords)
-    : words[a] === words[b] && hasSameFirstHalf(words, a, b, UDP_LENGTH_WORD)
+    ? isNextHeaderTcp(ints, a, b, transportWords)
+    : ints[a] === ints[b] && hasSameFirstHalf(ints, a, b, UDP_LENGTH_WORD)
 }
 
-function isNextHeader4(words: Uint32Array, a: number, b: number): boolean {
-  const idA = words[a + ID_WORD]!
-  const idB = words[b + ID_WORD]!
-  const checksumA = words[a + CHECKSUM_WORD]!
-  const checksumB = words[b + CHECKSUM_WORD]!
+function isNextHeader4(ints: Int32Array, a: number, b: number): boolean {
+  const idA = ints[a + ID_WORD]!
+  const idB = ints[b + ID_WORD]!
+  const checksumA = ints[a + CHECKSUM_WORD]!
+  const checksumB = ints[b + CHECKSUM_WORD]!
   return (
-    words[a] === words[b] &&
-    hasSameSecondHalf(words, a, b, ID_WORD) &&
-    hasSameFirstHalf(words, a, b, CHECKSUM_WORD) &&
-    words[a + 3] === words[b + 3] &&
-    words[a + 4] === words[b + 4] &&
+    ints[a] === ints[b] &&
+    hasSameSecondHalf(ints, a, b, ID_WORD) &&
+    hasSameFirstHalf(ints, a, b, CHECKSUM_WORD) &&
+    ints[a + 3] === ints[b + 3] &&
+    ints[a + 4] === ints[b + 4] &&
     // All else being equal, the header sums are if these are; the order of bytes does not matter.
     fold((idA & FIRST_HALF) + (checksumA >>> 16)) === fold((idB & FIRST_HALF) + (checksumB >>> 16))
   )
 }
 
-function isNextHeaderTcp(words: Uint32Array, a: number, b: number, length: number): boolean {
+function isNextHeaderTcp(ints: Int32Array, a: number, b: number, length: number): boolean {
   return (
-    words[a] === words[b] &&
-    words[a + ACKNOWLEDGMENT_WORD] === words[b + ACKNOWLEDGMENT_WORD] &&
-    ((words[a + FLAGS_WORD]! ^ words[b + FLAGS_WORD]!) & ~PSH_IN_WORD) === 0 &&
-    hasSameSecondHalf(words, a, b, URGENT_WORD) &&
-    isSame(words, a + OPTIONS_WORD, b + OPTIONS_WORD, length - OPTIONS_WORD)
+    ints[a] === ints[b] &&
+    ints[a + ACKNOWLEDGMENT_WORD] === ints[b + ACKNOWLEDGMENT_WORD] &&
+    ((ints[a + FLAGS_WORD]! ^ ints[b + FLAGS_WORD]!) & ~PSH_IN_WORD) === 0 &&
+    hasSameSecondHalf(ints, a, b, URGENT_WORD) &&
+    isSame(ints, a + OPTIONS_WORD, b + OPTIONS_WORD, length - OPTIONS_WORD)
   )
 }
 
-function isSame(words: Uint32Array, a: number, b: number, count: number): boolean {
-  for (let i = 0; i < count; i++) if (words[a + i] !== words[b + i]) return false
+function isSame(ints: Int32Array, a: number, b: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (ints[a + i] !== ints[b + i]) return false
   return true
 }
 
-function hasSameFirstHalf(words: Uint32Array, a: number, b: number, word: number): boolean {
-  return ((words[a + word]! ^ words[b + word]!) & FIRST_HALF) === 0
+function hasSameFirstHalf(ints: Int32Array, a: number, b: number, word: number): boolean {
+  return ((ints[a + word]! ^ ints[b + word]!) & FIRST_HALF) === 0
 }
 
-function hasSameSecondHalf(words: Uint32Array, a: number, b: number, word: number): boolean {
-  return (words[a + word]! ^ words[b + word]!) >>> 16 === 0
+function hasSameSecondHalf(ints: Int32Array, a: number, b: number, word: number): boolean {
+  return (ints[a + word]! ^ ints[b + word]!) >>> 16 === 0
 }

@@ -17,6 +17,8 @@ export class PacketMemory {
   readonly wasm: WasmMemory
   readonly bytes: Uint8Array
   readonly words: Uint32Array
+  /** The same, signed: for what is only copied or compared (bytes.ts loadInt32). */
+  readonly ints: Int32Array
   /** Address of offset 0 in this process. */
   readonly base: number
   #used = 64
@@ -27,6 +29,7 @@ export class PacketMemory {
     this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.bytes = new Uint8Array(this.wasm.buffer)
     this.words = new Uint32Array(this.wasm.buffer)
+    this.ints = new Int32Array(this.wasm.buffer)
     this.base = addressOf(this.bytes)
   }
 

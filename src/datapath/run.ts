@@ -1,4 +1,4 @@
-import { load16, load32, store16 } from '../packet/bytes.ts'
+import { load16, loadInt32, store16 } from '../packet/bytes.ts'
 import { fold, pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
 import { FRAGMENT, IPV4_LENGTH, sealHeader, TOS, TOTAL_LENGTH, TTL } from '../packet/ipv4.ts'
@@ -74,7 +74,7 @@ export class Run {
   isOf(packet: InnerPacket): boolean {
     return (
       this.segments > 0 &&
-      this.#ports === load32(this.#memory.bytes, packet.transportAt) &&
+      this.#ports === loadInt32(this.#memory.bytes, packet.transportAt) &&
       this.#kind === packet.kind &&
       this.isBetween(packet)
     )
@@ -99,7 +99,7 @@ export class Run {
     this.#transportAt = packet.transportAt
     this.#kind = packet.kind
     this.#protocol = packet.protocol
-    this.#ports = load32(bytes, packet.transportAt)
+    this.#ports = loadInt32(bytes, packet.transportAt)
     this.#ipHeader = packet.headerLength
     this.#headers = packet.headerLength + packet.transportHeaderLength
     this.#segmentPayload = packet.payloadLength
@@ -164,7 +164,7 @@ export class Run {
         transportLength >>> 2,
       ) ||
       (isTcp
-        ? load32(bytes, transport + TCP_SEQUENCE) !== this.#nextSequence
+        ? loadInt32(bytes, transport + TCP_SEQUENCE) !== this.#nextSequence
         : load16(bytes, transport + UDP_CHECKSUM) === 0) ||
       fold(
         this.#pseudoSum(transportLength + payload) + sum(transport, transportLength + payload),
@@ -234,7 +234,7 @@ export class Run {
     this.#closed = payload < this.#segmentPayload
     if (this.#kind !== KIND_TCP) return
     const { bytes } = this.#memory
-    this.#nextSequence = (load32(bytes, transportAt + TCP_SEQUENCE) + payload) >>> 0
+    this.#nextSequence = (loadInt32(bytes, transportAt + TCP_SEQUENCE) + payload) | 0
     this.#flags = bytes[transportAt + TCP_FLAGS]!
     if (this.#flags & PSH) this.#closed = true
   }
@@ -253,7 +253,7 @@ export class Run {
   #hasSameHeader6(packet: InnerPacket): boolean {
     const { bytes } = this.#memory
     return (
-      load32(bytes, packet.at) === load32(bytes, this.#at) &&
+      loadInt32(bytes, packet.at) === loadInt32(bytes, this.#at) &&
       bytes[packet.at + HOP_LIMIT] === bytes[this.#at + HOP_LIMIT]
     )
   }
@@ -267,8 +267,9 @@ export class Run {
     const first = this.#transportAt
     const next = packet.transportAt
     if (
-      load32(bytes, next + TCP_SEQUENCE) !== this.#nextSequence ||
-      load32(bytes, next + TCP_ACKNOWLEDGMENT) !== load32(bytes, first + TCP_ACKNOWLEDGMENT) ||
+      loadInt32(bytes, next + TCP_SEQUENCE) !== this.#nextSequence ||
+      loadInt32(bytes, next + TCP_ACKNOWLEDGMENT) !==
+        loadInt32(bytes, first + TCP_ACKNOWLEDGMENT) ||
       load16(bytes, next + TCP_WINDOW) !== load16(bytes, first + TCP_WINDOW) ||
       (bytes[next + TCP_FLAGS]! & ECE) !== (this.#flags & ECE) ||
       load16(bytes, next + TCP_URGENT) !== load16(bytes, first + TCP_URGENT) ||

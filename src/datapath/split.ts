@@ -1,4 +1,4 @@
-import { load16, load32, store16, store32 } from '../packet/bytes.ts'
+import { load16, loadInt32, store16, store32 } from '../packet/bytes.ts'
 import { checksumOf, sumOf } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP } from '../packet/classify.ts'
 import { HEADER_CHECKSUM, IDENTIFICATION, TOTAL_LENGTH } from '../packet/ipv4.ts'
@@ -69,7 +69,7 @@ export class Splitter {
     const destination = map.peer(entry)
     const frame = ENCAPSULATION + headers
     const firstId = isIpv4 ? load16(bytes, packet.at + IDENTIFICATION) : 0
-    const firstSequence = isTcp ? load32(bytes, packet.transportAt + TCP_SEQUENCE) : 0
+    const firstSequence = isTcp ? loadInt32(bytes, packet.transportAt + TCP_SEQUENCE) : 0
     const flags = isTcp ? bytes[packet.transportAt + TCP_FLAGS]! : 0
 
     this.#writeTemplate(packet, map, entry)
@@ -98,7 +98,7 @@ export class Splitter {
       if (isTcp) {
         const isLast = done + length === payloadLength
         const ownFlags = flags & (isLast ? 0xff : ~(FIN | PSH)) & (index === 0 ? 0xff : ~CWR)
-        const sequence = (firstSequence + done) >>> 0
+        const sequence = (firstSequence + done) | 0
         store32(bytes, transport + TCP_SEQUENCE, sequence)
         bytes[transport + TCP_FLAGS] = ownFlags
         const ownSum = sum + (sequence >>> 16) + (sequence & 0xffff) + ownFlags
@@ -139,7 +139,7 @@ export class Splitter {
   }
 
   #copyTemplate(length: number): number {
-    const { words } = this.#memory
+    const { ints } = this.#memory
     const count = (length + 3) >>> 2
     if (this.#used + count * 4 > HEADERS) {
       this.#outbox.flush()
@@ -149,7 +149,7 @@ export class Splitter {
     this.#used += count * 4
     const from = this.#template >>> 2
     const to = slot >>> 2
-    for (let i = 0; i < count; i++) words[to + i] = words[from + i]!
+    for (let i = 0; i < count; i++) ints[to + i] = ints[from + i]!
     return slot
   }
 }

@@ -11,7 +11,7 @@ export interface WorkerStart {
   /** What the sockets are bound to. */
   readonly bindIp: Ipv4 | Ipv6
   readonly port: number
-  /** Of SharedCoalescing, the same for all workers. */
+  /** Of AllowedCoalescing, the same for all workers. */
   readonly coalescing: SharedArrayBuffer
   /** Longest busy-polling between two packets, in microseconds; 0 for none. */
   readonly busyPollUs: number

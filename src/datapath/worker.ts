@@ -17,7 +17,7 @@ import { MAX_TUN_READ, TURN_BYTES, TURN_PACKETS } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
 import { PathMtu } from './path-mtu.ts'
 import { pathMtuProbe } from './path-mtu-probe.ts'
-import { SharedCoalescing } from './shared-coalescing.ts'
+import { AllowedCoalescing } from './allowed-coalescing.ts'
 import * as abi from './socket-abi.ts'
 import { SubnetMap } from './subnet-map.ts'
 import { TunPort } from './tun-port.ts'
@@ -37,7 +37,7 @@ const POLL_MS = 1000
 const start = workerData as WorkerStart
 const memory = new PacketMemory(MEMORY, addressOf)
 const counters = new Counters(start.counters)
-const coalescing = new SharedCoalescing(start.coalescing)
+const coalescing = new AllowedCoalescing(start.coalescing)
 const tun = new TunPort(memory, start.tun, counters, () => {
   if (coalescing.end()) parentPort?.postMessage(COALESCING_ENDED, [])
 })

@@ -1,4 +1,4 @@
-import { load32 } from './bytes.ts'
+import { loadInt32 } from './bytes.ts'
 import type { InnerPacket } from './classify.ts'
 import { KIND_TCP, KIND_UDP } from './classify.ts'
 
@@ -12,7 +12,7 @@ import { KIND_TCP, KIND_UDP } from './classify.ts'
  */
 export function flowHash(bytes: Uint8Array, packet: InnerPacket): number {
   const ported = packet.kind === KIND_TCP || packet.kind === KIND_UDP
-  const ports = ported ? load32(bytes, packet.transportAt) : 0
+  const ports = ported ? loadInt32(bytes, packet.transportAt) : 0
   const protocol = ported ? packet.protocol : 0
   const is6 = packet.version === 6
   const source = is6 ? mixed(bytes, packet.sourceAt) : packet.source
@@ -26,9 +26,9 @@ export function flowHash(bytes: Uint8Array, packet: InnerPacket): number {
 
 /** An IPv6 address as 32 bits. */
 function mixed(bytes: Uint8Array, at: number): number {
-  let hash = load32(bytes, at)
+  let hash = loadInt32(bytes, at)
   for (let i = 4; i < 16; i += 4) {
-    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) ^ load32(bytes, at + i)
+    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) ^ loadInt32(bytes, at + i)
   }
   return hash
 }

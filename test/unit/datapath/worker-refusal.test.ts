@@ -7,7 +7,7 @@ import { buildSubnetMap } from '../../../src/datapath/build-subnet-map.ts'
 import { COUNTER } from '../../../src/datapath/counters.ts'
 import { addressOf } from '../../../src/datapath/libc.ts'
 import { PacketMemory } from '../../../src/datapath/packet-memory.ts'
-import { SharedCoalescing } from '../../../src/datapath/shared-coalescing.ts'
+import { AllowedCoalescing } from '../../../src/datapath/allowed-coalescing.ts'
 import { closeUnderlay, openUnderlay } from '../../../src/datapath/underlay-sockets.ts'
 import { startWorker, type WorkerThread } from '../../../src/datapath/worker-thread.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
@@ -33,7 +33,7 @@ test('when one worker’s super-packet is refused none writes any more, and that
   const remote = tables.remote.map((subnet) => ({ ...subnet, publicIp: parseIpv4('127.0.0.1') }))
   const write = openSync(REFUSES, 'r+')
   left.defer(() => closeSync(write))
-  const coalescing = new SharedCoalescing()
+  const coalescing = new AllowedCoalescing()
   coalescing.allow({ tcp: true, udp: true })
   let told = 0
   const start = (ip: string): WorkerThread => {

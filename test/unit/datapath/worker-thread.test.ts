@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { mock, test } from 'node:test'
 import { MessagePort } from 'node:worker_threads'
 import { buildSubnetMap } from '../../../src/datapath/build-subnet-map.ts'
-import { SharedCoalescing } from '../../../src/datapath/shared-coalescing.ts'
+import { AllowedCoalescing } from '../../../src/datapath/allowed-coalescing.ts'
 import {
   startWorker,
   type WorkerOptions,
@@ -19,7 +19,7 @@ const IDLE: WorkerOptions = {
   sockets: { isIpv6: false, receive: NOTHING, send: [NOTHING], gso: false, gro: false },
   bindIp: 0,
   port: 8472,
-  coalescing: new SharedCoalescing().buffer,
+  coalescing: new AllowedCoalescing().buffer,
   busyPollUs: 0,
   dscp: 0,
   pathMtuMemoryMs: 1000,

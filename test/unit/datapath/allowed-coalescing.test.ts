@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SharedCoalescing } from '../../../src/datapath/shared-coalescing.ts'
+import { AllowedCoalescing } from '../../../src/datapath/allowed-coalescing.ts'
 
-function allowedOf({ tcp, udp }: SharedCoalescing): { tcp: boolean; udp: boolean } {
+function allowedOf({ tcp, udp }: AllowedCoalescing): { tcp: boolean; udp: boolean } {
   return { tcp, udp }
 }
 
 test('nothing is written before it is allowed, and each kind by itself', () => {
-  const all = new SharedCoalescing()
+  const all = new AllowedCoalescing()
   assert.deepEqual(allowedOf(all), { tcp: false, udp: false })
   for (const tcp of [true, false]) {
     for (const udp of [true, false]) {
@@ -23,10 +23,10 @@ test('what one worker ends is ended for all, and only the first has ended it', (
     { tcp: true, udp: false },
     { tcp: false, udp: true },
   ]) {
-    const all = new SharedCoalescing()
+    const all = new AllowedCoalescing()
     all.allow(allowed)
-    const one = new SharedCoalescing(structuredClone(all.buffer))
-    const other = new SharedCoalescing(structuredClone(all.buffer))
+    const one = new AllowedCoalescing(structuredClone(all.buffer))
+    const other = new AllowedCoalescing(structuredClone(all.buffer))
     assert.equal(one.end(), true)
     for (const view of [all, one, other]) {
       assert.deepEqual(allowedOf(view), { tcp: false, udp: false })

@@ -7,7 +7,7 @@ const UDP = 1
  * Which super-packets are written to the TUN, in memory that all workers share: what the kernel refuses
  * to one it refuses to all, and each of them would lose packets to find that out.
  */
-export class SharedCoalescing implements CoalesceOptions {
+export class AllowedCoalescing implements CoalesceOptions {
   readonly buffer: SharedArrayBuffer
   readonly #allowed: Int32Array
 

@@ -1,11 +1,9 @@
-import { load16 } from '../packet/bytes.ts'
 import { InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
 import { decapsulatedEcn, ECN_DROP, ECN_MASK, encapsulatedEcn, NOT_ECT } from '../packet/ecn.ts'
 import { flowHash } from '../packet/flow-hash.ts'
 import {
-  DONT_FRAGMENT,
-  FRAGMENT,
   IPV4_LENGTH,
+  mayFragment,
   sealHeader,
   TOS,
   totalLengthOf,
@@ -234,11 +232,7 @@ export class Forwarder {
   /** Only routers of IPv4 fragment, and not what forbids it. */
   #mayFragment(mtu: number): boolean {
     const packet = this.#packet
-    return (
-      packet.version === 4 &&
-      mtu >= LEAST_MTU &&
-      (load16(this.#memory.bytes, packet.at + FRAGMENT) & DONT_FRAGMENT) === 0
-    )
+    return packet.version === 4 && mtu >= LEAST_MTU && mayFragment(this.#memory.bytes, packet.at)
   }
 
   #fragments(mtu: number): Fragmenter {

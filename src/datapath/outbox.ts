@@ -89,11 +89,6 @@ export class SendBatch {
     return this.#refused[segment] === 1
   }
 
-  /** Where a frame's first piece, its headers, begins; the last piece of the frame is its payload. */
-  headerAt(segment: number): number {
-    return this.pieces.offsetOf(this.firstPiece[segment]!)
-  }
-
   /** Length of one frame in bytes. */
   lengthOf(segment: number): number {
     const last = this.segments - 1

@@ -1,14 +1,13 @@
 import type { Ipv4 } from '../net/ipv4.ts'
-import { type Ipv6, ipv6Bytes } from '../net/ipv6.ts'
+import type { Ipv6 } from '../net/ipv6.ts'
 import { IPV4_OVERHEAD, IPV6_OVERHEAD } from '../net/mtu.ts'
+import { LEAST_MTU6 } from '../packet/ipv6.ts'
 import type { SubnetMap } from './subnet-map.ts'
 
 /**
- * Never believe in less: what Linux does not either (net.ipv4.route.min_pmtu), and what every IPv6 link
- * carries (RFC 8200 section 5). A forged ICMP message could else make packets as small as it likes.
+ * Never believe in less over IPv4: what Linux does not either (net.ipv4.route.min_pmtu). A forged ICMP message could else make packets as small as it likes.
  */
 const LEAST = 552
-const LEAST6 = 1280
 
 /** As long as the kernel remembers (net.ipv4.route.mtu_expires, RFC 1191 section 6.3). */
 export const PATH_MTU_MEMORY_MS = 10 * 60_000
@@ -79,10 +78,10 @@ export class PathMtu {
     this.#askableAt[peer] = now + PAUSE_MS
     const address = this.#map.addressOf(peer)
     const [overhead, least] =
-      typeof address === 'bigint' ? [IPV6_OVERHEAD, LEAST6] : [IPV4_OVERHEAD, LEAST]
+      typeof address === 'bigint' ? [IPV6_OVERHEAD, LEAST_MTU6] : [IPV4_OVERHEAD, LEAST]
     const answer = this.#ask(address)
     const explains = answer !== 0 && answer - overhead < refused
-    const mtu = explains ? answer : LEAST6 - overhead < refused ? LEAST6 : least
+    const mtu = explains ? answer : LEAST_MTU6 - overhead < refused ? LEAST_MTU6 : least
     const limit = Math.min(Math.max(mtu, least) - overhead, UNLIMITED)
     this.#learned.set(address, { limit, until: now + this.#memoryMs })
     this.#limits = this.#limitsByNumber()
@@ -105,11 +104,7 @@ export class PathMtu {
         continue
       }
       this.#nextExpiry = Math.min(this.#nextExpiry, until)
-      const peer =
-        typeof address === 'bigint'
-          ? this.#map.peerOf6(ipv6Bytes(address), 0)
-          : this.#map.peerOf(address)
-      limits[peer] = limit
+      limits[this.#map.peerWith(address)] = limit
     }
     return limits
   }

@@ -1,7 +1,6 @@
-import { load16 } from '../packet/bytes.ts'
 import { classify, InnerPacket, KIND_MALFORMED, KIND_TCP } from '../packet/classify.ts'
 import { flowHash } from '../packet/flow-hash.ts'
-import { DONT_FRAGMENT, FRAGMENT } from '../packet/ipv4.ts'
+import { mayFragment } from '../packet/ipv4.ts'
 import { COUNTER, type Counters } from './counters.ts'
 import { ENCAPSULATION } from './encapsulate.ts'
 import { Fragmenter } from './fragmenter.ts'
@@ -101,7 +100,7 @@ export class RefusedFrames {
       if (headers > MAX_HEADERS) return false
       return this.#splitter.split(packet, limit - headers, map, entry, lane, tos)
     }
-    if (packet.version === 4 && (load16(bytes, packet.at + FRAGMENT) & DONT_FRAGMENT) === 0) {
+    if (packet.version === 4 && mayFragment(bytes, packet.at)) {
       this.#fragmenter.mtu = limit
       this.#fragmenter.put(lane, peer, tos, frame, headerLength, payloadAt, payloadLength)
       return true

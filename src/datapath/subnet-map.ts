@@ -1,5 +1,5 @@
 import type { Ipv4 } from '../net/ipv4.ts'
-import type { Ipv6 } from '../net/ipv6.ts'
+import { type Ipv6, ipv6Bytes } from '../net/ipv6.ts'
 import { hashOfWords, MAX_PROBES } from './bounded-hash.ts'
 import { SOCKADDR_IN6_LENGTH } from './socket-abi.ts'
 import * as at from './subnet-map-layout.ts'
@@ -129,6 +129,11 @@ export class SubnetMap {
     const length = words[from + at.SOCKADDR_LENGTH]!
     for (let i = 0; i < length >>> 2; i++) to[toWord + i] = words[from + at.SOCKADDR + i]!
     return length
+  }
+
+  /** The number of the peer with that outer address, or NO_PEER: addressOf() the other way round. */
+  peerWith(address: Ipv4 | Ipv6): number {
+    return typeof address === 'bigint' ? this.peerOf6(ipv6Bytes(address), 0) : this.peerOf(address)
   }
 
   /** The peer's outer address as a value, for what is not done for every packet. */

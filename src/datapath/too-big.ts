@@ -36,6 +36,7 @@ import {
   HOP_LIMIT,
   IPV6_LENGTH,
   isFirstPart,
+  LEAST_MTU6,
   NEXT_HEADER,
   PAYLOAD_LENGTH,
   PROTOCOL_ICMPV6,
@@ -51,9 +52,8 @@ import type { SumBytes } from './transport-checksum.ts'
 
 const ADDRESS_LENGTH = 4
 
-/** The least that a link must carry, below which no MTU can be asked for: RFC 791, RFC 8200 section 5. */
+/** The least that a link of IPv4 must carry (RFC 791), below which no MTU can be asked for. */
 export const LEAST_MTU = 68
-export const LEAST_MTU6 = 1280
 
 /** What the kernel gives its own errors: precedence of internetwork control (RFC 1812 section 4.3.2.5). */
 const ERROR_TOS = 0xc0

@@ -51,6 +51,11 @@ export function isFragment(bytes: Uint8Array, at: number): boolean {
   return (load16(bytes, at + FRAGMENT) & (MORE_FRAGMENTS | FRAGMENT_OFFSET)) !== 0
 }
 
+/** Whether routers may cut the packet: its sender did not forbid it. */
+export function mayFragment(bytes: Uint8Array, at: number): boolean {
+  return (load16(bytes, at + FRAGMENT) & DONT_FRAGMENT) === 0
+}
+
 export function sourceOf(bytes: Uint8Array, at: number): number {
   return load32(bytes, at + SOURCE)
 }

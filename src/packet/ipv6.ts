@@ -29,6 +29,9 @@ export const FRAGMENT_HEADER = 44
 export const DESTINATION_OPTIONS = 60
 export const PROTOCOL_ICMPV6 = 58
 
+/** What every link carries (RFC 8200 section 5). */
+export const LEAST_MTU6 = 1280
+
 /** RFC 8200 section 4.1 names seven places for extension headers. */
 export const MAX_EXTENSIONS = 8
 

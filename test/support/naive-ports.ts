@@ -13,7 +13,7 @@ import type { ForwardingTables, LocalSubnet, RemoteSubnet } from '../../src/data
 import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
 import { parseCidr6 } from '../../src/net/cidr6.ts'
 import { type Ipv4, parseIpv4 } from '../../src/net/ipv4.ts'
-import { type Ipv6, ipv6Bytes } from '../../src/net/ipv6.ts'
+import type { Ipv6 } from '../../src/net/ipv6.ts'
 import { macBytes } from '../../src/net/mac.ts'
 import { simdSum } from '../../src/packet/checksum-simd.ts'
 import { joined } from './naive-packets.ts'
@@ -105,9 +105,7 @@ export class MemoryForwarder {
 
   /** The number of the peer with that outer address. */
   peerOf(address: Ipv4 | Ipv6): number {
-    return typeof address === 'bigint'
-      ? this.#map.peerOf6(ipv6Bytes(address), 0)
-      : this.#map.peerOf(address)
+    return this.#map.peerWith(address)
   }
 
   flush(): void {

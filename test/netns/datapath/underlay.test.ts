@@ -23,7 +23,7 @@ import {
 } from '../../../src/datapath/underlay-sockets.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { type Ipv4, parseIpv4 } from '../../../src/net/ipv4.ts'
-import { formatIp, type Ipv6, ipv6Bytes, parseIpv6 } from '../../../src/net/ipv6.ts'
+import { formatIp, type Ipv6, parseIpv6 } from '../../../src/net/ipv6.ts'
 import { enterOwnNetns, sh } from '../../support/netns.ts'
 
 enterOwnNetns()
@@ -307,8 +307,7 @@ test('an address of IPv4 in IPv6’s clothes is refused: peers are of one family
 test('the peer’s number in the map leads to its address', () => {
   for (const { own, peer } of FAMILIES) {
     using host = new Sending(own, peer)
-    const found =
-      typeof peer === 'bigint' ? host.map.peerOf6(ipv6Bytes(peer), 0) : host.map.peerOf(peer)
+    const found = host.map.peerWith(peer)
     assert.equal(found, host.peer)
   }
 })

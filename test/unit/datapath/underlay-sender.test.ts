@@ -85,8 +85,7 @@ class Sending {
     const batch = this.#batch
     batch.clear()
     batch.lane = lane
-    const number =
-      typeof peer === 'bigint' ? this.map.peerOf6(ipv6Bytes(peer), 0) : this.map.peerOf(peer)
+    const number = this.map.peerWith(peer)
     batch.begin(number, tos, lengths[0]!)
     for (const length of lengths) {
       assert.ok(batch.segments === 0 || batch.takes(number, tos, length))

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import type { UdpReceiveOffload, UdpSegmentation } from '../src/datapath/udp-offload.ts'
 import { messageOf, OverlayError } from '../src/errors.ts'
+import { OWN_PATHS, pathsBelow, type HostPaths } from '../src/linux/host-paths.ts'
 import type { LogLevel } from '../src/log.ts'
 import { formatCidr, type Cidr } from '../src/net/cidr.ts'
 import type { Ipv4 } from '../src/net/ipv4.ts'
@@ -46,6 +47,9 @@ export interface Config {
   readonly udpReceiveOffload: UdpReceiveOffload
   readonly dscp: number | 'inherit'
   readonly socket: string
+  /** null: none but `socket`. */
+  readonly hostSocket: string | null
+  readonly paths: HostPaths
   readonly stateDir: string
   readonly adminListen: ListenAddress
   /** "unix:///path" or "tcp://host:port" */
@@ -88,6 +92,8 @@ export function loadConfig(env: Environment): Config {
     udpReceiveOffload: all.UDP_RECEIVE_OFFLOAD,
     dscp: all.DSCP,
     socket: all.SOCKET,
+    hostSocket: all.HOST_SOCKET,
+    paths: all.HOST_DIR === null ? OWN_PATHS : pathsBelow(all.HOST_DIR),
     stateDir: all.STATE_DIR,
     adminListen: all.ADMIN_LISTEN,
     dockerHost: all.DOCKER_HOST,

@@ -14,7 +14,7 @@ import { createIpamDriver } from './ipam-driver.ts'
 import { createNetworkDriver } from './network-driver.ts'
 import { createPluginApp } from './plugin-app.ts'
 import { metricsOf, stateOf } from './report.ts'
-import { listen } from './server.ts'
+import { listen, type PluginServer } from './server.ts'
 import { clearStaleSocket } from './stale-socket.ts'
 import { etcdAddresses, openStore } from './store.ts'
 import { VERSION } from './version.ts'
@@ -30,10 +30,19 @@ const log = createLog(config.logLevel)
 log.info({ version: VERSION }, 'overlay-ts starts')
 const started = Promise.withResolvers<void>()
 const stopRequested = Promise.withResolvers<number>()
+// From the start on: process 1 of a container is deaf to signals that it does not ask for.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => stopRequested.resolve(0))
+}
+/** In this order: dockerd goes on as soon as it can call the plugin's own, and may call by the short name then. */
+const sockets = [
+  ...(config.hostSocket === null ? [] : [['HOST_SOCKET', config.hostSocket] as const]),
+  ['SOCKET', config.socket] as const,
+]
 
 try {
   // The state directory of a plugin that runs is not ours to open.
-  await clearStaleSocket(config.socket)
+  for (const [setting, path] of sockets) await clearStaleSocket(path, setting)
   const etcd = openStore(config, log)
   const controller = await Controller.open({
     settings: { ...config, etcdAddresses: etcdAddresses(config), version: VERSION },
@@ -69,7 +78,8 @@ try {
     started: started.promise,
   })
   // dockerd gives up on a plugin that does not listen within seconds, so etcd comes after this.
-  const server = await listen(app, config.socket)
+  const servers: PluginServer[] = []
+  for (const [, path] of sockets) servers.push(await listen(app, path))
   await controller.start()
   started.resolve()
   void etcd.start()
@@ -81,16 +91,16 @@ try {
     state: () => stateOf(report),
     log,
   })
-  log.info({ socket: config.socket, state: config.stateDir }, 'overlay-ts serves')
+  log.info(
+    { sockets: sockets.map(([, path]) => path), state: config.stateDir },
+    'overlay-ts serves',
+  )
   // With NODE_COMPILE_CACHE: for the next start, even if this process is killed.
   flushCompileCache()
 
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => stopRequested.resolve(0))
-  }
   const code = await stopRequested.promise
   log.info('overlay-ts stops; containers stay connected to their networks')
-  await server.close()
+  await Promise.all(servers.map((server) => server.close()))
   await admin.close()
   await docker.stop()
   await controller.stop()

@@ -6,12 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { PluginApp } from './plugin-app.ts'
 import { clearStaleSocket } from './stale-socket.ts'
 
-/** How long a closing server waits for calls that still run. */
-const DRAIN_MS = 10_000
+/**
+ * How long a closing server waits for calls that still run: Docker kills a managed plugin ten seconds
+ * after it asked it to stop, and there is more to end.
+ */
+const DRAIN_MS = 4000
 
 export interface PluginServer {
   readonly socketPath: string
-  /** Stops accepting, waits up to ten seconds for calls that run, then closes what is left. */
+  /** Stops accepting, waits up to four seconds for calls that run, then closes what is left. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

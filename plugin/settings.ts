@@ -155,6 +155,19 @@ export const SETTINGS = {
     meaning: "Unix socket on which Docker finds the plugin; its name is the driver's",
     schema: socketPath,
   },
+  HOST_SOCKET: {
+    fallback: '',
+    meaning:
+      "A second socket, in the host's folder of plugins: Docker finds a managed plugin by its short name there",
+    whenUnset: NONE,
+    schema: socketPath,
+  },
+  HOST_DIR: {
+    fallback: '',
+    meaning: "Folder below which a plugin in a container finds the host's /run and /proc/sys/net",
+    whenUnset: 'this program runs on the host itself',
+    schema: absolutePath,
+  },
   STATE_DIR: {
     fallback: '/var/lib/overlay-ts',
     meaning: 'Folder for what must survive a restart: identity, networks, endpoints',

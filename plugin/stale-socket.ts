@@ -5,9 +5,10 @@ import { OverlayError } from '../src/errors.ts'
 /**
  * Removes the socket file that a dead process left: dockerd takes 15 s to give up on such a file.
  * Nothing there is fine.
+ * @param setting what the path comes from
  * @throws OverlayError conflict when somebody listens on it, or it is not a socket
  */
-export async function clearStaleSocket(path: string): Promise<void> {
+export async function clearStaleSocket(path: string, setting = 'SOCKET'): Promise<void> {
   const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
     throw error
@@ -16,13 +17,13 @@ export async function clearStaleSocket(path: string): Promise<void> {
   if (!found.isSocket()) {
     throw new OverlayError(
       'conflict',
-      `${path} should become the plugin's socket but is a file of another kind; remove it or set SOCKET`,
+      `${path} should become the plugin's socket but is a file of another kind; remove it or set ${setting}`,
     )
   }
   if (await isAnswered(path)) {
     throw new OverlayError(
       'conflict',
-      `another process listens on ${path}; stop that plugin first, or set SOCKET to another path`,
+      `another process listens on ${path}; stop that plugin first, or set ${setting} to another path`,
     )
   }
   await unlink(path)

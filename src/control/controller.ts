@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Datapath } from '../datapath/datapath.ts'
 import { messageOf, OverlayError } from '../errors.ts'
+import type { HostPaths } from '../linux/host-paths.ts'
 import { watchHost } from '../linux/monitor.ts'
 import type { Log } from '../log.ts'
 import type { Cidr } from '../net/cidr.ts'
@@ -36,6 +37,7 @@ export interface ControllerSettings {
   readonly hostIp: Ipv4 | null
   readonly etcdAddresses: readonly Ipv4[]
   readonly version: string
+  readonly paths: HostPaths
 }
 
 export interface ControllerOptions {
@@ -112,7 +114,8 @@ export class Controller {
       snapshotFile: join(settings.stateDir, 'cluster-snapshot.json'),
     })
     this.#config = new ConfigKeeper({ store, keys, mirror: this.mirror, settings, log })
-    const shared = { store, keys, mirror: this.mirror, journal, identity, facts, view, log }
+    const { paths } = settings
+    const shared = { store, keys, mirror: this.mirror, journal, identity, facts, view, paths, log }
     this.publisher = new Publisher({
       ...shared,
       hostname: hostname(),

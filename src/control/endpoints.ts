@@ -1,5 +1,6 @@
 import { gsoMaxSize } from '../datapath/limits.ts'
 import { OverlayError } from '../errors.ts'
+import type { HostPaths } from '../linux/host-paths.ts'
 import { bridgeName, containerVethName, hostVethName } from '../linux/host-state.ts'
 import { isNamespaceFile } from '../linux/namespace-file.ts'
 import { addVeth, describeLink, removeLink } from '../linux/veth.ts'
@@ -45,6 +46,7 @@ export interface EndpointsOptions {
   readonly refusal: (subnet: string) => OverlayError | null
   /** Told after every change, to publish it and to look after the sandbox. */
   readonly onChange: () => void
+  readonly paths: HostPaths
   readonly log: Log
 }
 
@@ -149,12 +151,12 @@ export class Endpoints {
    * pkg/plugins: after 15 s a call) and does not tell it again that a container is gone.
    */
   async reclaim(now: number): Promise<void> {
-    const { journal, log } = this.#options
+    const { journal, paths, log } = this.#options
     const all = journal.endpoints.values()
     const known = new Set(all.map(({ id }) => id))
     for (const id of this.#doubted.keys()) if (!known.has(id)) this.#doubted.delete(id)
     for (const endpoint of all) {
-      if (await isInUse(endpoint)) {
+      if (await isInUse(endpoint, paths)) {
         this.#doubted.delete(endpoint.id)
         continue
       }
@@ -181,14 +183,15 @@ export class Endpoints {
 
   async #plugIn(endpoint: Endpoint, member: Member): Promise<void> {
     const mtu = mtuOf(member, this.#options.facts().overlayMtu)
-    await addVeth({
+    const pair = {
       host: hostVethName(endpoint.id),
       container: containerVethName(endpoint.id),
       bridge: bridgeName(endpoint.networkId),
       mtu,
       gsoMaxSize: gsoMaxSize(mtu),
       mac: endpoint.mac,
-    })
+    }
+    await addVeth(pair, { paths: this.#options.paths })
   }
 
   async #chooseAddress({ held }: Member): Promise<string> {
@@ -215,9 +218,9 @@ export class Endpoints {
 }
 
 /** Between Join and Leave a container has the other end of the cable. */
-async function isInUse({ id, sandbox }: Endpoint): Promise<boolean> {
+async function isInUse({ id, sandbox }: Endpoint, paths: HostPaths): Promise<boolean> {
   if (sandbox === null) return false
-  return isNamespaceFile(sandbox) || (await describeLink(hostVethName(id))) !== null
+  return isNamespaceFile(paths.of(sandbox)) || (await describeLink(hostVethName(id))) !== null
 }
 
 function newEndpoint(wish: EndpointWish, address: string, { held, network }: Member): Endpoint {

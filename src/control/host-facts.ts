@@ -1,3 +1,4 @@
+import type { HostPaths } from '../linux/host-paths.ts'
 import { observeUnderlay, privateBridgePrefixes } from '../linux/underlay.ts'
 import type { Cidr } from '../net/cidr.ts'
 import { parseCidr } from '../net/cidr.ts'
@@ -27,6 +28,7 @@ export interface HostFactsOptions {
   readonly hostIp: Ipv4 | null
   /** Addresses of the etcd endpoints, as far as they are given by number. */
   readonly etcdAddresses: readonly Ipv4[]
+  readonly paths: HostPaths
 }
 
 /** Looks at the machine. @throws OverlayError host_state in a sentence that names the setting to change */
@@ -34,6 +36,7 @@ export async function observeHostFacts(options: HostFactsOptions): Promise<HostF
   const underlay = await observeUnderlay({
     ...(options.iface !== null && { iface: options.iface }),
     ...(options.hostIp !== null && { hostIp: options.hostIp }),
+    paths: options.paths,
   })
   const named = (ips: readonly Ipv4[], what: string): Hazards['addresses'] =>
     ips.map((ip) => ({ ip, what }))

@@ -2,6 +2,7 @@ import type { Datapath } from '../datapath/datapath.ts'
 import type { ForwardingTables } from '../datapath/tables.ts'
 import { messageOf } from '../errors.ts'
 import { applyHostState } from '../linux/apply.ts'
+import type { HostPaths } from '../linux/host-paths.ts'
 import { TUN_NAME, type HostState } from '../linux/host-state.ts'
 import type { Log } from '../log.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
@@ -28,6 +29,7 @@ export interface ReconcilerOptions {
   readonly startDatapath: (underlay: Underlay) => Promise<Datapath>
   /** The VXLAN port. */
   readonly port: () => number
+  readonly paths: HostPaths
   readonly log: Log
 }
 
@@ -64,7 +66,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
-    this.#sandboxes = new SandboxRoutes(options.log)
+    this.#sandboxes = new SandboxRoutes(options.paths, options.log)
     this.#task = new CoalescedTask(() => this.#reconcile())
     this.#sandboxTask = new CoalescedTask(() => this.#syncSandboxes())
   }
@@ -159,6 +161,7 @@ export class Reconciler {
       this.#applied = null
       // Asked again after the host was looked at: a cable plugged in meanwhile is then expected.
       const changes = await applyHostState(() => this.#desired(), {
+        paths: this.#options.paths,
         onSkipped: (sentence) => this.#tellOnce(sentence),
       })
       this.#applied = suspicions === this.#suspicions ? text : null

@@ -1,4 +1,5 @@
 import { messageOf } from '../errors.ts'
+import type { HostPaths } from '../linux/host-paths.ts'
 import { syncSandboxRoutes } from '../linux/sandbox-routes.ts'
 import type { Log } from '../log.ts'
 import { parseCidr } from '../net/cidr.ts'
@@ -25,13 +26,15 @@ export interface SandboxSync {
  * changes.
  */
 export class SandboxRoutes {
+  readonly #paths: HostPaths
   readonly #log: Log
   /** Endpoint to the sandbox and the routes it was last brought to. */
   readonly #synced = new Map<string, string>()
   /** Endpoint to what went wrong with it last, so that it is said once. */
   readonly #failures = new Map<string, string>()
 
-  constructor(log: Log) {
+  constructor(paths: HostPaths, log: Log) {
+    this.#paths = paths
     this.#log = log
   }
 
@@ -72,7 +75,7 @@ export class SandboxRoutes {
       const joined = endpoint.joinedRoutes.map(parseCidr)
       const isNew = isYoung(endpoint) && !this.#synced.has(endpoint.id)
       const result = await syncSandboxRoutes({
-        netns: endpoint.sandbox!,
+        netns: this.#paths.of(endpoint.sandbox!),
         gateway: parseIpv4(member.held.gateway),
         wanted: wanted.map(parseCidr),
         known: joined,

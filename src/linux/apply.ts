@@ -1,12 +1,13 @@
 import { messageOf, OverlayError } from '../errors.ts'
 import { editDockerUser } from './docker-user.ts'
+import { OWN_PATHS, xtablesLock, type HostPaths } from './host-paths.ts'
 import type { HostState } from './host-state.ts'
 import { batchError, ipBatch } from './ip.ts'
 import { observeHost } from './observe.ts'
 import { planHost, stepText, type Step } from './plan.ts'
 import { isLackingQdisc, setQdisc } from './qdisc.ts'
 import { run } from './run.ts'
-import { PROC_SYS, readSysctls, wantedSysctls, writeSysctl } from './sysctls.ts'
+import { readSysctls, wantedSysctls, writeSysctl } from './sysctls.ts'
 
 /** A change that was made, as one would type it into a shell. */
 export interface AppliedChange {
@@ -15,8 +16,8 @@ export interface AppliedChange {
 }
 
 export interface ApplyOptions {
-  /** Where the kernel's settings are mounted; /proc/sys unless given. */
-  readonly procSys?: string
+  /** Those of a program on the host itself unless given. */
+  readonly paths?: HostPaths
   readonly signal?: AbortSignal
   /** Told, in a sentence each, what this host lacks and was therefore left out. */
   readonly onSkipped?: (sentence: string) => void
@@ -50,7 +51,7 @@ async function applyNow(
   const rules = wantedSysctls(want)
   const sysctls = readSysctls(
     rules.map(({ path }) => path),
-    options.procSys,
+    (options.paths ?? OWN_PATHS).procSys,
   )
   for (const { path, link } of rules) {
     if (link === undefined && sysctls.get(path) === null) {
@@ -100,7 +101,7 @@ async function applyGroup(group: readonly Step[], options: ApplyOptions): Promis
     await editDockerUser(
       edits[0].backend,
       edits.map(({ edit }) => edit),
-      limits,
+      { ...limits, lock: xtablesLock(options.paths ?? OWN_PATHS) },
     )
   }
   for (const step of group) {
@@ -119,10 +120,10 @@ async function applyGroup(group: readonly Step[], options: ApplyOptions): Promis
 
 function setSysctl(
   { path, value }: { readonly path: string; readonly value: string },
-  { procSys = PROC_SYS, onSkipped }: ApplyOptions,
+  { paths = OWN_PATHS, onSkipped }: ApplyOptions,
 ): boolean {
   try {
-    const exists = writeSysctl(path, value, procSys)
+    const exists = writeSysctl(path, value, paths.procSys)
     if (!exists) onSkipped?.(missing(path))
     return exists
   } catch (error) {

@@ -105,13 +105,18 @@ export function editText({ at, rule }: ChainEdit): string {
   return at === null ? `-D ${CHAIN} ${rule}` : `-I ${CHAIN} ${at} ${rule}`
 }
 
-/** Applies all edits in one transaction. @throws OverlayError host_state */
+/**
+ * Applies all edits in one transaction.
+ * @param lock the file by which users of the legacy backend take turns, where it is not at its usual place
+ * @throws OverlayError host_state
+ */
 export async function editDockerUser(
   backend: Backend,
   edits: readonly ChainEdit[],
-  options: Pick<RunOptions, 'signal'> = {},
+  { lock, ...options }: Pick<RunOptions, 'signal'> & { readonly lock: string | null },
 ): Promise<void> {
   const input = ['*filter', ...edits.map(editText), 'COMMIT', ''].join('\n')
   const args = ['--noflush', '--wait=5']
-  await run(`${backend}-restore`, args, { ...options, input })
+  const env = lock === null ? {} : { XTABLES_LOCKFILE: lock }
+  await run(`${backend}-restore`, args, { ...options, input, env })
 }

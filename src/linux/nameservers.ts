@@ -1,23 +1,23 @@
 import { readFile } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
+import { join } from 'node:path'
 import { parseIpv4, type Ipv4 } from '../net/ipv4.ts'
 
-export const RESOLV_CONF = '/etc/resolv.conf'
-/** The real servers behind the stub of systemd-resolved (systemd-resolved.service(8)). */
-const RESOLVED_CONF = '/run/systemd/resolve/resolv.conf'
+/** Docker gives a managed plugin the host's own. */
+const RESOLV_CONF = '/etc/resolv.conf'
+/** The real servers behind the stub of systemd-resolved (systemd-resolved.service(8)), below /run. */
+const RESOLVED_CONF = 'systemd/resolve/resolv.conf'
 const RESOLVED_STUB = '127.0.0.53'
 
 /**
  * The IPv4 nameservers that dockerd compares a pool with: those of resolv.conf or, when that names only
  * the stub of systemd-resolved, the ones behind it (moby libnetwork/resolvconf Path). No file: none.
+ * @param run the host's /run
  */
-export async function readNameservers(
-  file = RESOLV_CONF,
-  behindStub = RESOLVED_CONF,
-): Promise<Ipv4[]> {
+export async function readNameservers(run: string, file = RESOLV_CONF): Promise<Ipv4[]> {
   const servers = nameserversIn(await textOf(file))
   const onlyStub = servers.length === 1 && servers[0] === RESOLVED_STUB
-  const real = onlyStub ? nameserversIn(await textOf(behindStub)) : servers
+  const real = onlyStub ? nameserversIn(await textOf(join(run, RESOLVED_CONF))) : servers
   return real.filter((server) => isIPv4(server)).map(parseIpv4)
 }
 

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly input?: string
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
+  /** Added to the environment of all programs. */
+  readonly env?: Readonly<Record<string, string>>
   /** Exit codes other than 0 that are an answer and not a failure. */
   readonly accept?: readonly number[]
 }
@@ -42,7 +44,7 @@ export function run(
       program,
       args,
       {
-        env: ENVIRONMENT,
+        env: { ...ENVIRONMENT, ...options.env },
         timeout: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
         killSignal: 'SIGKILL',
         maxBuffer: MAX_OUTPUT,

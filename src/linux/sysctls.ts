@@ -2,9 +2,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { HostState } from './host-state.ts'
 
-/** Where the kernel's settings are; a managed plugin binds the host's /proc elsewhere. */
-export const PROC_SYS = '/proc/sys'
-
 /** A setting that must hold. */
 export interface SysctlRule {
   /** Under /proc/sys: "net/ipv4/ip_forward". */
@@ -60,10 +57,12 @@ const rule = (link: string, folder: string, name: string, value: string): Sysctl
   return { path: `net/${folder}/${link}/${name}`, value, link }
 }
 
-/** The values by path; null where the kernel has no such setting (no IPv6, not the initial namespace). */
+/**
+ * The values by path below `root` (HostPaths.procSys); null where the kernel has no such setting (no IPv6, not the initial namespace).
+ */
 export function readSysctls(
   paths: readonly string[],
-  root = PROC_SYS,
+  root: string,
 ): ReadonlyMap<string, string | null> {
   return new Map(paths.map((path) => [path, readSysctl(join(root, path))]))
 }
@@ -77,7 +76,7 @@ function readSysctl(file: string): string | null {
 }
 
 /** @returns false when the kernel has no such setting @throws what fs throws otherwise */
-export function writeSysctl(path: string, value: string, root = PROC_SYS): boolean {
+export function writeSysctl(path: string, value: string, root: string): boolean {
   try {
     writeFileSync(join(root, path), value, { flag: 'r+' })
     return true

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
 import { prefixOf, type Cidr } from '../net/cidr.ts'
 import { formatIpv4, parseIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { OWN_PATHS, type HostPaths } from './host-paths.ts'
 import { LINK_PREFIX } from './host-state.ts'
 import { ipLink, ipQuery, ipRoute, type IpLink, type IpRoute } from './ip.ts'
 import { readNameservers } from './nameservers.ts'
@@ -12,7 +13,8 @@ export interface UnderlayOptions {
   readonly iface?: string
   /** The address published to other hosts, when it is not the interface's own (NAT, one of several). */
   readonly hostIp?: Ipv4
-  readonly resolvConf?: string
+  /** Those of a program on the host itself unless given. */
+  readonly paths?: HostPaths
 }
 
 /** The network between the hosts, as this host sees it. */
@@ -37,7 +39,7 @@ export interface Underlay {
 export async function observeUnderlay(options: UnderlayOptions = {}): Promise<Underlay> {
   const [[addresses = [], defaults = [], onLink = []], nameservers] = await Promise.all([
     ipQuery(['address show', 'route show table main default', ON_LINK_QUESTION]),
-    readNameservers(options.resolvConf),
+    readNameservers((options.paths ?? OWN_PATHS).run),
   ])
   const links = z.array(ipLink).parse(addresses)
   const defaultRoutes = z.array(ipRoute).parse(defaults)

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
 import type { Mac } from '../net/mac.ts'
+import { OWN_PATHS, type HostPaths } from './host-paths.ts'
 import { ipLink, type IpLink } from './ip.ts'
 import { run, type RunOptions } from './run.ts'
 import { writeSysctl } from './sysctls.ts'
@@ -27,7 +28,7 @@ export interface VethPair {
  */
 export async function addVeth(
   pair: VethPair,
-  options: RunOptions & { readonly procSys?: string } = {},
+  options: RunOptions & { readonly paths?: HostPaths } = {},
 ): Promise<void> {
   const { host, container, bridge, mac } = pair
   const sizes = ['mtu', String(pair.mtu), 'gso_max_size', String(pair.gsoMaxSize)]
@@ -37,7 +38,7 @@ export async function addVeth(
     'type', 'veth', 'peer', 'name', container, ...sizes, 'address', mac,
   ]
   const { code, stderr } = await run('ip', args, { ...options, accept: [1, 2] })
-  if (code === 0) return keepQuiet(host, options.procSys)
+  if (code === 0) return keepQuiet(host, options.paths ?? OWN_PATHS)
   const isTaken = stderr.includes('File exists')
   if (isTaken && (await isSamePair(pair))) return
   const reason = stderr.trim().replace('RTNETLINK answers: ', '')
@@ -52,7 +53,7 @@ export async function addVeth(
  * has no carrier before libnetwork sets the other end up, so nothing was sent yet. Noise is no reason
  * to refuse a container where /proc/sys cannot be written.
  */
-function keepQuiet(host: string, procSys?: string): void {
+function keepQuiet(host: string, { procSys }: HostPaths): void {
   try {
     writeSysctl(`net/ipv6/conf/${host}/disable_ipv6`, '1', procSys)
   } catch {}

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
 import { OverlayError } from '../../../src/errors.ts'
 import { applyHostState } from '../../../src/linux/apply.ts'
+import { OWN_PATHS } from '../../../src/linux/host-paths.ts'
 import { EMPTY_HOST_STATE, type HostState } from '../../../src/linux/host-state.ts'
 import { programStarts } from '../../../src/linux/run.ts'
 import { addVeth } from '../../../src/linux/veth.ts'
@@ -185,7 +186,8 @@ test('limits of the neighbour table are raised and never lowered', async (t) => 
   await writeFile(join(folder, 'gc_thresh2'), '49152\n')
   await writeFile(join(folder, 'gc_thresh3'), '200000\n')
   const skipped: string[] = []
-  await applyHostState(ONE_NETWORK, { procSys, onSkipped: (sentence) => skipped.push(sentence) })
+  const paths = { ...OWN_PATHS, procSys }
+  await applyHostState(ONE_NETWORK, { paths, onSkipped: (sentence) => skipped.push(sentence) })
   const limits = await Promise.all(
     [1, 2, 3].map((n) => readFile(join(folder, `gc_thresh${n}`), 'utf8').then(Number.parseFloat)),
   )

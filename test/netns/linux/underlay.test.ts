@@ -1,7 +1,7 @@
 import { enterOwnNetns, sh } from '../../support/netns.ts'
 enterOwnNetns()
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
@@ -83,14 +83,15 @@ test('nameservers are those of resolv.conf, and behind the stub of systemd-resol
   const folder = await mkdtemp(join(tmpdir(), 'ovt-'))
   t.after(() => rm(folder, { recursive: true }))
   const file = join(folder, 'resolv.conf')
-  const real = join(folder, 'real.conf')
-  await writeFile(real, 'nameserver 10.33.0.53\n')
+  const run = join(folder, 'run')
+  await mkdir(join(run, 'systemd/resolve'), { recursive: true })
+  await writeFile(join(run, 'systemd/resolve/resolv.conf'), 'nameserver 10.33.0.53\n')
   await writeFile(
     file,
     '# nameserver 9.9.9.9\nsearch lan\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n',
   )
-  assert.deepEqual((await readNameservers(file, real)).map(formatIpv4), ['192.0.2.1'])
+  assert.deepEqual((await readNameservers(run, file)).map(formatIpv4), ['192.0.2.1'])
   await writeFile(file, 'nameserver 127.0.0.53\noptions edns0\n')
-  assert.deepEqual((await readNameservers(file, real)).map(formatIpv4), ['10.33.0.53'])
-  assert.deepEqual(await readNameservers(join(folder, 'none'), real), [])
+  assert.deepEqual((await readNameservers(run, file)).map(formatIpv4), ['10.33.0.53'])
+  assert.deepEqual(await readNameservers(run, join(folder, 'none')), [])
 })

@@ -84,6 +84,8 @@ test('every variable is taken', (t) => {
     UDP_RECEIVE_OFFLOAD: 'on',
     DSCP: 'inherit',
     SOCKET: '/run/docker/plugins/web.sock',
+    HOST_SOCKET: '/host/run/docker/plugins/web.sock',
+    HOST_DIR: '/host',
     STATE_DIR: '/data',
     ADMIN_LISTEN: '[::1]:0',
     DOCKER_HOST: 'tcp://127.0.0.1:2375',
@@ -112,6 +114,8 @@ test('every variable is taken', (t) => {
   assert.equal(config.udpReceiveOffload, 'on')
   assert.equal(config.dscp, 'inherit')
   assert.equal(config.socket, '/run/docker/plugins/web.sock')
+  assert.equal(config.hostSocket, '/host/run/docker/plugins/web.sock')
+  assert.equal(config.paths.run, '/host/run')
   assert.equal(config.stateDir, '/data')
   assert.deepEqual(config.adminListen, { host: '::1', port: 0 })
   assert.equal(config.dockerHost, 'tcp://127.0.0.1:2375')
@@ -170,6 +174,8 @@ test('a wrong value of any variable is refused', () => {
     SUBNET_LEN: ['31', '1'],
     VXLAN_PORT: ['0', '65536', ' ,'],
     SOCKET: ['overlay-ts.sock', '/', '/run/', `/run/${'x'.repeat(103)}`],
+    HOST_SOCKET: ['overlay-ts', '/run/'],
+    HOST_DIR: ['/', 'host'],
     STATE_DIR: ['/', 'state'],
     ADMIN_LISTEN: ['9847', ':9847', 'localhost:9847', '127.0.0.1', '::1:9847', '127.0.0.1:65536'],
     DOCKER_HOST: ['/var/run/docker.sock', 'unix://', 'ssh://host:22', 'tcp://host'],

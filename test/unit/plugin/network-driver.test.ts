@@ -7,6 +7,7 @@ import { createNetworkRequest } from '../../../plugin/network-messages.ts'
 import { Endpoints } from '../../../src/control/endpoints.ts'
 import { Networks } from '../../../src/control/networks.ts'
 import type { SubnetWish } from '../../../src/control/subnet-wish.ts'
+import { OWN_PATHS } from '../../../src/linux/host-paths.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { ControlHost, pooled, writeConfig } from '../control/control-host.ts'
@@ -39,6 +40,7 @@ async function hostWithDriver(canLearnNames = true) {
     facts: () => FACTS,
     refusal: (subnet) => subnets.refusal(subnet),
     onChange: () => undefined,
+    paths: OWN_PATHS,
     log,
   })
   const reconciler = { firstRun: Promise.resolve(), attempt: untouched }

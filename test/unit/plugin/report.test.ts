@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { metricsOf, stateOf } from '../../../plugin/report.ts'
 import { Controller } from '../../../src/control/controller.ts'
+import { OWN_PATHS } from '../../../src/linux/host-paths.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { network, recordingLog } from '../control/control-support.ts'
@@ -24,6 +25,7 @@ test('a program that does not know its host yet counts what it can, and says why
         hostIp: null,
         etcdAddresses: [],
         version: '0',
+        paths: OWN_PATHS,
       },
       store: new MemoryStore(),
       keys: keyspace,

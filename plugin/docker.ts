@@ -11,6 +11,11 @@ const CALL_MS = 10_000
 const FIRST_RETRY_MS = 200
 const LAST_RETRY_MS = 10_000
 
+/** Said once at the start, also where Docker only comes later, as at boot. */
+const WITHOUT_DOCKER =
+  "Docker's API does not answer; until it does, networks are made only with a name for their overlay " +
+  '(-o overlay=NAME), and what Docker changes in its firewall is noticed within half a minute'
+
 export interface DockerWatchOptions {
   /** "unix:///var/run/docker.sock" or "tcp://host:port" */
   readonly dockerHost: string
@@ -117,7 +122,7 @@ export function createDockerWatch(options: DockerWatchOptions): DockerWatch {
         log.warn({ reason }, 'Docker is gone; names of new networks stay unknown until it is back')
         emit({ kind: 'disconnected', reason })
       } else if (lastFailure === null) {
-        log.warn({ reason, dockerHost: options.dockerHost }, 'Docker does not answer yet')
+        log.warn({ reason, dockerHost: options.dockerHost }, WITHOUT_DOCKER)
       }
       lastFailure = reason
       // Full jitter: hosts that boot together do not ask together.

@@ -12,7 +12,7 @@ export function portOwner(ip: Ipv4 | Ipv6, port: number): string | null {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     if (holds(pid, inode)) return `"${nameOf(pid)}" (process ${pid})`
   }
-  return 'the kernel (see "ip -d link show type vxlan") or a process in another container'
+  return 'the kernel (see "ip -d link show type vxlan") or a process that cannot be seen from here (see "ss -lunp")'
 }
 
 /** Inode of the socket that holds the port on this address or on all of them (proc(5), net/udp). */

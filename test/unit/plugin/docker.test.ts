@@ -6,7 +6,9 @@ import { test, type TestContext } from 'node:test'
 import { pino } from 'pino'
 import { isDriver, parseDockerEvent, type DockerEvent } from '../../../plugin/docker-event.ts'
 import { createDockerWatch } from '../../../plugin/docker.ts'
+import type { Log } from '../../../src/log.ts'
 import { FakeDocker } from '../../support/fake-docker.ts'
+import { recordingLog } from '../control/control-support.ts'
 
 async function dockerOf(t: TestContext): Promise<{ docker: FakeDocker; dockerHost: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'ovt-docker-'))
@@ -18,11 +20,11 @@ async function dockerOf(t: TestContext): Promise<{ docker: FakeDocker; dockerHos
   return { docker, dockerHost: `unix://${join(folder, 'docker.sock')}` }
 }
 
-function watch(t: TestContext, dockerHost: string) {
+function watch(t: TestContext, dockerHost: string, log: Log = pino({ level: 'silent' })) {
   const events: DockerEvent[] = []
   const watching = createDockerWatch({
     dockerHost,
-    log: pino({ level: 'silent' }),
+    log,
     onEvent: (event) => events.push(event),
   })
   t.after(() => watching.stop())
@@ -104,9 +106,10 @@ test('a name missed while Docker was away is told when it is back', async (t) =>
   assert.deepEqual(events.at(-1), { kind: 'networkCreated', id: 'n2', name: 'app' })
 })
 
-test('Docker may be absent at first and come later', async (t) => {
+test('Docker may be absent at first, of which the loss is told once, and come later', async (t) => {
   const { docker, dockerHost } = await dockerOf(t)
-  const { watching, kinds } = watch(t, dockerHost)
+  const { log, said } = recordingLog()
+  const { watching, kinds } = watch(t, dockerHost, log)
   assert.equal(watching.connected, false)
   await t.waitFor(() => assert.equal(watching.reachable(), false))
   assert.equal(await watching.networkName('n1'), null)
@@ -114,6 +117,11 @@ test('Docker may be absent at first and come later', async (t) => {
   await t.waitFor(() => assert.equal(watching.connected, true), { timeout: 5000 })
   assert.equal(watching.reachable(), true)
   assert.deepEqual(kinds(), ['connected'])
+  assert.equal(said.length, 1)
+  assert.match(
+    said[0] ?? '',
+    /^warn: Docker's API does not answer; until it does, .*-o overlay=NAME.*firewall/,
+  )
 })
 
 test('a Docker that boots is reachable though it does not answer', async (t) => {

@@ -11,6 +11,7 @@ import { PacketMemory } from './packet-memory.ts'
 import { AllowedCoalescing } from './allowed-coalescing.ts'
 import type { ForwardingTables } from './tables.ts'
 import { PATH_MTU_MEMORY_MS } from './path-mtu.ts'
+import { ReceiveLosses } from './receive-losses.ts'
 import { attachWorker } from './tun.ts'
 import { probeCoalescing } from './tun-probe.ts'
 import type { UdpReceiveOffload, UdpSegmentation } from './udp-offload.ts'
@@ -102,7 +103,12 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
     scratch,
   )
   const open = new Set(sockets.flatMap(descriptorsOf))
-  const close = (fd: number): void => void (open.delete(fd) && libc.close(fd))
+  const receiving = sockets.flatMap(({ receive }) => receive)
+  const losses = new ReceiveLosses(scratch, receiving)
+  const close = (fd: number): void => {
+    losses.leave(fd)
+    if (open.delete(fd)) libc.close(fd)
+  }
   undo.defer(() => [...open].forEach(close))
   const readQueues = Math.max(1, Math.min(TUN_QUEUES, Math.floor(MAX_TUN_QUEUES / workers) - 1))
   const queues = Array.from({ length: workers }, () =>
@@ -139,7 +145,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
       {
         onDeath(cause) {
           // The kernel spreads its flows over the workers that are left, until all are replaced.
-          for (const fd of [...reads, write, own.receive]) close(fd)
+          for (const fd of [...reads, write, ...own.receive]) close(fd)
           failed.reject(
             new OverlayError('datapath', `the forwarder ended: ${messageOf(cause)}`, { cause }),
           )
@@ -163,7 +169,7 @@ export async function startDatapath(options: DatapathOptions): Promise<Datapath>
       const map = buildSubnetMap(tables)
       for (const thread of threads) thread.use(map)
     },
-    counters: () => totalOf(threads.map((thread) => thread.counters)),
+    counters: () => totalOf([...threads.map((thread) => thread.counters), losses.counters]),
     capabilities,
     workers: () =>
       Promise.all(

@@ -22,6 +22,9 @@ export const TUN_QUEUES = 8
 /** Of one device (drivers/net/tun.c, MAX_TAP_QUEUES), those included that are only written to. */
 export const MAX_TUN_QUEUES = 256
 
+/** Ours: sockets of the VXLAN port that each worker reads, for the same reason. */
+export const RECEIVE_SOCKETS = 8
+
 /** Ours: send sockets, each with an outer source port of its own, that flows are spread over. */
 export const SEND_PORTS = 8
 

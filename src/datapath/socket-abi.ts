@@ -14,7 +14,7 @@ export const SO_RCVBUF = 8
 export const SO_REUSEPORT = 15
 export const SO_SNDBUFFORCE = 32
 export const SO_RCVBUFFORCE = 33
-export const SO_RXQ_OVFL = 40
+export const SO_MEMINFO = 55
 
 export const IPPROTO_IP = 0
 export const IP_TOS = 1

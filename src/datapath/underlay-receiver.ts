@@ -7,7 +7,7 @@ import { NO_PEER, type SubnetMap } from './subnet-map.ts'
 
 const CONTROL_LENGTH = 256
 
-/** recvmsg on the VXLAN port, with what the kernel says beside the data. */
+/** recvmsg on the sockets of the VXLAN port, with what the kernel says beside the data. */
 export class UnderlayReceiver {
   /** Of the last datagram, as receive() found them; the peer is NO_PEER if no subnet is behind it. */
   peer = NO_PEER
@@ -18,7 +18,7 @@ export class UnderlayReceiver {
   truncated = false
 
   readonly #memory: PacketMemory
-  readonly #fd: number
+  readonly #sockets: readonly number[]
   readonly #counters: Counters
   readonly #message: number
   readonly #messagePointer: bigint
@@ -26,12 +26,16 @@ export class UnderlayReceiver {
   readonly #iovec: number
   readonly #control: number
   #map: SubnetMap
-  #overflows = 0
 
-  constructor(memory: PacketMemory, fd: number, counters: Counters, map: SubnetMap) {
+  constructor(
+    memory: PacketMemory,
+    sockets: readonly number[],
+    counters: Counters,
+    map: SubnetMap,
+  ) {
     this.#map = map
     this.#memory = memory
-    this.#fd = fd
+    this.#sockets = sockets
     this.#counters = counters
     this.#message = memory.reserve(abi.MSGHDR_LENGTH)
     this.#messagePointer = memory.pointerTo(this.#message)
@@ -49,15 +53,18 @@ export class UnderlayReceiver {
     this.#map = map
   }
 
-  /** @returns bytes received at `at`, or -errno */
-  receive(at: number, capacity: number): number {
+  /**
+   * @param socket index of one of the sockets
+   * @returns bytes received at `at`, or -errno
+   */
+  receive(socket: number, at: number, capacity: number): number {
     const { words } = this.#memory
     const message = this.#message >>> 2
     this.#memory.storeAddress(this.#iovec, at)
     words[(this.#iovec >>> 2) + 2] = capacity
     words[message + abi.MSG_NAME_LENGTH / 4] = abi.SOCKADDR_IN6_LENGTH
     words[message + abi.MSG_CONTROL_LENGTH / 4] = CONTROL_LENGTH
-    const received = libc.recvmsg(this.#fd, this.#messagePointer, abi.MSG_DONTWAIT)
+    const received = libc.recvmsg(this.#sockets[socket]!, this.#messagePointer, abi.MSG_DONTWAIT)
     if (received < 0) return -errno()
 
     this.#counters.add(COUNTER.rx_recvmsg)
@@ -91,16 +98,7 @@ export class UnderlayReceiver {
       if (level === abi.IPPROTO_IP && type === abi.IP_TOS) this.tos = bytes[data]!
       else if (level === abi.IPPROTO_IPV6 && type === abi.IPV6_TCLASS) this.tos = bytes[data]!
       else if (level === abi.SOL_UDP && type === abi.UDP_GRO) this.groSize = words[data >>> 2]!
-      else if (level === abi.SOL_SOCKET && type === abi.SO_RXQ_OVFL) {
-        this.#noteOverflows(words[data >>> 2]!)
-      }
       at += (size + 7) & ~7
     }
-  }
-
-  /** The kernel tells the total since the socket was opened, modulo 2^32. */
-  #noteOverflows(total: number): void {
-    this.#counters.add(COUNTER.rx_queue_overflows, (total - this.#overflows) >>> 0)
-    this.#overflows = total
   }
 }

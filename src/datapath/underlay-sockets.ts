@@ -4,7 +4,7 @@ import type { Ipv4 } from '../net/ipv4.ts'
 import { formatIp, type Ipv6 } from '../net/ipv6.ts'
 import { EADDRINUSE, EADDRNOTAVAIL, errnoName } from './errno.ts'
 import { errno, libc } from './libc.ts'
-import { SEND_PORTS } from './limits.ts'
+import { RECEIVE_SOCKETS, SEND_PORTS } from './limits.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import { portOwner } from './port-owner.ts'
 import { writeSockaddr } from './sockaddr.ts'
@@ -18,7 +18,8 @@ import {
 } from './udp-offload.ts'
 
 /** Ours: what a burst may pile up in the kernel while the other direction has its turn. */
-const SOCKET_BUFFER = 8 * 1024 * 1024
+const SEND_BUFFER = 8 * 1024 * 1024
+const RECEIVE_BUFFER = 8 * 1024 * 1024
 
 export interface UnderlayOptions {
   /** Address of the underlay; peers are of its family. */
@@ -32,8 +33,11 @@ export interface UnderlayOptions {
 
 export interface UnderlaySockets {
   readonly isIpv6: boolean
-  /** On the VXLAN port. */
-  readonly receive: number
+  /**
+   * On the VXLAN port. The kernel puts what comes from one outer port into one of them, so that a flood
+   * delays, and overflows, only what has the same.
+   */
+  readonly receive: readonly number[]
   /**
    * One for each lane of the outbox, on ports that the kernel chose. All workers share them, so that a
    * flow keeps its outer source port, and with it its place at the receiver, whichever worker reads it.
@@ -56,12 +60,13 @@ export function openUnderlay(options: UnderlayOptions, scratch: PacketMemory): U
   const segments = isWanted(options.segmentation, segmentsSoundly(kernel))
   const joins = isWanted(options.receiveOffload, joinsSoundly(kernel))
   try {
-    if (workers > 1) opening.claim(port)
+    opening.claim(port)
     const send = Array.from({ length: SEND_PORTS }, () => opening.send())
     const gso = segments && opening.set(send[0]!, abi.SOL_UDP, abi.UDP_SEGMENT, 0)
     return Array.from({ length: workers }, () => {
-      const { fd: receive, gro } = opening.receive(port, workers > 1, joins)
-      return { isIpv6: opening.isIpv6, receive, send, gso, gro }
+      const sockets = Array.from({ length: RECEIVE_SOCKETS }, () => opening.receive(port, joins))
+      const gro = sockets.every((socket) => socket.gro)
+      return { isIpv6: opening.isIpv6, receive: sockets.map(({ fd }) => fd), send, gso, gro }
     })
   } catch (error) {
     opening.close()
@@ -70,7 +75,7 @@ export function openUnderlay(options: UnderlayOptions, scratch: PacketMemory): U
 }
 
 export function descriptorsOf({ receive, send }: UnderlaySockets): number[] {
-  return [receive, ...send]
+  return [...receive, ...send]
 }
 
 export function closeUnderlay(sockets: readonly UnderlaySockets[]): void {
@@ -102,11 +107,10 @@ class Opening {
     libc.close(fd)
   }
 
-  receive(port: number, isShared: boolean, joins: boolean): { fd: number; gro: boolean } {
+  receive(port: number, joins: boolean): { fd: number; gro: boolean } {
     const fd = this.#open()
-    if (isShared) this.set(fd, abi.SOL_SOCKET, abi.SO_REUSEPORT, 1)
-    this.#grow(fd, abi.SO_RCVBUFFORCE, abi.SO_RCVBUF)
-    this.set(fd, abi.SOL_SOCKET, abi.SO_RXQ_OVFL, 1)
+    this.set(fd, abi.SOL_SOCKET, abi.SO_REUSEPORT, 1)
+    this.#grow(fd, abi.SO_RCVBUFFORCE, abi.SO_RCVBUF, RECEIVE_BUFFER)
     if (this.isIpv6) this.set(fd, abi.IPPROTO_IPV6, abi.IPV6_RECVTCLASS, 1)
     else this.set(fd, abi.IPPROTO_IP, abi.IP_RECVTOS, 1)
     const gro = joins && this.set(fd, abi.SOL_UDP, abi.UDP_GRO, 1)
@@ -116,7 +120,7 @@ class Opening {
 
   send(): number {
     const fd = this.#open()
-    this.#grow(fd, abi.SO_SNDBUFFORCE, abi.SO_SNDBUF)
+    this.#grow(fd, abi.SO_SNDBUFFORCE, abi.SO_SNDBUF, SEND_BUFFER)
     // A VTEP must not fragment (RFC 7348 section 4.3): outer DF, and EMSGSIZE when a path is smaller.
     if (this.isIpv6) this.set(fd, abi.IPPROTO_IPV6, abi.IPV6_MTU_DISCOVER, abi.IP_PMTUDISC_DO)
     else this.set(fd, abi.IPPROTO_IP, abi.IP_MTU_DISCOVER, abi.IP_PMTUDISC_DO)
@@ -150,9 +154,9 @@ class Opening {
   }
 
   /** Beyond net.core.rmem_max where allowed (CAP_NET_ADMIN), else up to it. */
-  #grow(fd: number, force: number, plain: number): void {
-    if (this.set(fd, abi.SOL_SOCKET, force, SOCKET_BUFFER)) return
-    this.set(fd, abi.SOL_SOCKET, plain, SOCKET_BUFFER)
+  #grow(fd: number, force: number, plain: number, bytes: number): void {
+    if (this.set(fd, abi.SOL_SOCKET, force, bytes)) return
+    this.set(fd, abi.SOL_SOCKET, plain, bytes)
   }
 }
 

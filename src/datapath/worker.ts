@@ -13,7 +13,7 @@ import { EAGAIN, EINTR, errnoName } from './errno.ts'
 import { Forwarder, HEADROOM } from './forwarder.ts'
 import { IdlePeriod } from './idle-period.ts'
 import { addressOf, libc } from './libc.ts'
-import { MAX_TUN_READ, TURN_BYTES, TURN_PACKETS } from './limits.ts'
+import { MAX_TUN_READ, TURN_BYTES } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
 import { PathMtu } from './path-mtu.ts'
 import { pathMtuProbe } from './path-mtu-probe.ts'
@@ -21,6 +21,7 @@ import { AllowedCoalescing } from './allowed-coalescing.ts'
 import * as abi from './socket-abi.ts'
 import { SubnetMap } from './subnet-map.ts'
 import { TunPort } from './tun-port.ts'
+import { EMPTY, Turn } from './turn.ts'
 import { UnderlayReceiver } from './underlay-receiver.ts'
 import { UnderlaySender } from './underlay-sender.ts'
 import { COALESCING_ENDED, READY, type WorkerStart } from './worker-messages.ts'
@@ -73,12 +74,12 @@ const fromSocket = memory.reserve(TURN_BYTES + MAX_RECEIVE + OFFSET) + OFFSET
 const eventCount = memory.reserve(8)
 const aligned = (length: number): number => (length + 15) & ~15
 
-const SOCKET = 0
-const ORDERS = 1
-/** The first queue of the TUN; the others follow. */
-const TUN = 2
-const queues = start.tun.reads.length
-const watched = [start.sockets.receive, start.eventfd, ...start.tun.reads]
+const { receive } = start.sockets
+const { reads } = start.tun
+const watched = [start.eventfd, ...receive, ...reads]
+const ORDERS = 0
+const FIRST_SOCKET = 1
+const FIRST_QUEUE = FIRST_SOCKET + receive.length
 const pollfds = memory.reserve(watched.length * abi.POLLFD_LENGTH)
 const pollfdsPointer = memory.pointerTo(pollfds)
 watched.forEach((fd, index) => {
@@ -91,14 +92,22 @@ const isReady = (index: number): boolean =>
 const isAnyReady = (milliseconds: number): boolean =>
   libc.poll(pollfdsPointer, watched.length, milliseconds) > 0
 
+const containersTurn = new Turn({
+  count: reads.length,
+  isReady: (queue) => isReady(FIRST_QUEUE + queue),
+  take: takeFromContainers,
+  flush: () => forwarder.flushToUnderlay(),
+})
+const underlayTurn = new Turn({
+  count: receive.length,
+  isReady: (socket) => isReady(FIRST_SOCKET + socket),
+  take: takeFromUnderlay,
+  flush: () => forwarder.flushToContainers(),
+})
+
 const stop = new Int32Array(start.stop)
 const busyPoll = new BusyPoll(start.busyPollUs)
 const idle = new IdlePeriod(clock)
-/** Packets of the last turn of each direction. */
-let lastFromContainers = 0
-let lastFromUnderlay = 0
-/** The queue of the TUN whose turn it is. */
-let nextQueue = 0
 
 parentPort?.postMessage(READY, [])
 while (Atomics.load(stop, 0) === 0) {
@@ -106,12 +115,13 @@ while (Atomics.load(stop, 0) === 0) {
   const idleFor = idle.length()
   if (!isWoken) continue
   if (isReady(ORDERS)) takeOrders()
-  const readyQueues = countReadyQueues()
-  const isSocketReady = isReady(SOCKET)
-  if (readyQueues === 0 && !isSocketReady) continue
+  const sent = containersTurn.run()
+  const received = underlayTurn.run()
+  if (!sent && !received) continue
   busyPoll.idled(idleFor)
-  if (readyQueues > 0) lastFromContainers = turnFromContainers(readyQueues)
-  if (isSocketReady) lastFromUnderlay = turnFromUnderlay()
+  if ((sent && containersTurn.bytes > BULK) || (received && underlayTurn.bytes > BULK)) {
+    busyPoll.bulk()
+  }
   idle.begin()
 }
 
@@ -147,69 +157,31 @@ function takeOrders(): void {
   for (const part of [forwarder, sender, receiver]) part.use(map)
 }
 
-function countReadyQueues(): number {
-  let ready = 0
-  for (let queue = 0; queue < queues; queue++) if (isReady(TUN + queue)) ready++
-  return ready
+function takeFromContainers(queue: number, used: number): number {
+  const at = fromTun + used + HEADROOM
+  const length = tun.read(queue, at, MAX_TUN_READ)
+  if (length < 0) {
+    giveUpUnlessTransient(-length, 'reading the TUN device')
+    return EMPTY
+  }
+  forwarder.fromContainers(at, length)
+  return aligned(HEADROOM + length)
 }
 
-/**
- * Queues that hold something share the turn, and it goes on with the next one where the last turn ended.
- * One packet alone in the last turn is mostly one packet alone in this: it goes out before a second read
- * finds nothing.
- * @returns the number of packets
- */
-function turnFromContainers(ready: number): number {
-  const bytesEach = Math.floor(TURN_BYTES / ready)
-  const packetsEach = Math.ceil(TURN_PACKETS / ready)
-  let used = 0
-  let packets = 0
-  for (let visited = 0; visited < queues && used < TURN_BYTES; visited++) {
-    const queue = nextQueue
-    nextQueue = (nextQueue + 1) % queues
-    if (!isReady(TUN + queue)) continue
-    const until = Math.min(TURN_BYTES, used + bytesEach)
-    for (let own = 0; own < packetsEach && used < until; own++) {
-      const at = fromTun + used + HEADROOM
-      const length = tun.read(queue, at, MAX_TUN_READ)
-      if (length < 0) {
-        giveUpUnlessTransient(-length, 'reading the TUN device')
-        break
-      }
-      forwarder.fromContainers(at, length)
-      used += aligned(HEADROOM + length)
-      packets++
-      if (packets === 1 && lastFromContainers === 1) forwarder.flushToUnderlay()
-    }
+function takeFromUnderlay(socket: number, used: number): number {
+  const at = fromSocket + used
+  const length = receiver.receive(socket, at, MAX_RECEIVE)
+  if (length < 0) {
+    giveUpUnlessTransient(-length, 'receiving on the VXLAN port')
+    return EMPTY
   }
-  forwarder.flushToUnderlay()
-  if (used > BULK) busyPoll.bulk()
-  return packets
-}
-
-/** @returns the number of datagrams */
-function turnFromUnderlay(): number {
-  let used = 0
-  let packets = 0
-  for (; packets < TURN_PACKETS && used < TURN_BYTES; packets++) {
-    const at = fromSocket + used
-    const length = receiver.receive(at, MAX_RECEIVE)
-    if (length < 0) {
-      giveUpUnlessTransient(-length, 'receiving on the VXLAN port')
-      break
-    }
-    if (receiver.truncated) {
-      counters.add(COUNTER.rx_frames)
-      counters.add(COUNTER.rx_drop_truncated)
-      continue
-    }
-    forwarder.fromUnderlay(at, length, receiver.groSize, receiver.peer, receiver.tos)
-    used += aligned(length)
-    if (packets === 0 && lastFromUnderlay === 1) forwarder.flushToContainers()
+  if (receiver.truncated) {
+    counters.add(COUNTER.rx_frames)
+    counters.add(COUNTER.rx_drop_truncated)
+    return 0
   }
-  forwarder.flushToContainers()
-  if (used > BULK) busyPoll.bulk()
-  return packets
+  forwarder.fromUnderlay(at, length, receiver.groSize, receiver.peer, receiver.tos)
+  return aligned(length)
 }
 
 function giveUpUnlessTransient(failure: number, doing: string): void {

@@ -91,7 +91,6 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
   const slow = ['rate', '20mbit', 'burst', '32kb', 'limit', '64kb']
   await middle.run('tc', 'qdisc', 'add', 'dev', 'port-b', 'root', 'tbf', ...slow)
   await sendOn()
-  // The kernel tells of what it dropped with the next datagram that it takes.
   await untilAnswered()
 
   await eventually(

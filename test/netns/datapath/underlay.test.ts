@@ -287,7 +287,10 @@ test('a datagram over IPv6 without a checksum never arrives', () => {
     send(false, 1)
     send(true, 2)
     memory.bytes[buffer] = 0
-    assert.equal(libc.read(sockets.receive, memory.base + buffer, 100), 100)
+    const arrived = sockets.receive
+      .map((fd) => libc.read(fd, memory.base + buffer, 100))
+      .filter((length) => length >= 0)
+    assert.deepEqual(arrived, [100])
     assert.equal(memory.bytes[buffer], 2)
   } finally {
     libc.close(sender)

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
+import { RECEIVE_SOCKETS, SEND_PORTS } from '../../../src/datapath/limits.ts'
 import { endProgram } from '../../support/end-program.ts'
 import type { Netns } from '../../support/netns.ts'
 import type { FlowReport, FlowSetup } from '../../support/numbered-flows.ts'
@@ -93,7 +94,7 @@ test('with four workers every flow stays in order, both ways, and each worker ta
     sharesA.every(({ fromContainers }) => fromContainers > 0),
     JSON.stringify(sharesA),
   )
-  // Eight outer flows over four sockets.
+  // Eight outer flows over the sockets of four.
   assert.ok(
     sharesB.filter(({ fromUnderlay }) => fromUnderlay > 0).length >= 2,
     JSON.stringify(sharesB),
@@ -103,9 +104,9 @@ test('with four workers every flow stays in order, both ways, and each worker ta
 test('all workers of a host send from the same few ports', async () => {
   await using hosts = await TwoHosts.create()
   await using a = await hosts.ours('a', WORKERS)
-  assert.equal(await receivers(hosts.a), WORKERS)
+  assert.equal(await receivers(hosts.a), WORKERS * RECEIVE_SOCKETS)
   const sockets = (await hosts.a.run('ss', '-uanH')).split('\n').filter(Boolean)
-  assert.equal(sockets.length, WORKERS + 8)
+  assert.equal(sockets.length, WORKERS * RECEIVE_SOCKETS + SEND_PORTS)
   await assert.rejects(
     ForwarderProcess.start(hosts.a, hosts.setup('a', WORKERS)),
     /UDP port 8472 of 10\.9\.9\.1 is in use by "\S+" \(process \d+\)/,
@@ -128,7 +129,7 @@ test('when a worker dies its flows go to the others at once, and the owner is to
     what: 'the death to be noticed',
   })
   assert.match((await a.status()).failure ?? '', /^the forwarder ended: .*EBADF/)
-  assert.equal(await receivers(hosts.a), WORKERS - 1)
+  assert.equal(await receivers(hosts.a), (WORKERS - 1) * RECEIVE_SOCKETS)
   assert.equal(tunDescriptors(a.pid).length, queues.length - ofEach)
   for (const options of [[], ['-R']]) {
     const { sum_received } = await iperf(

@@ -62,7 +62,7 @@ function sendingBatches(errno: number, errnoOfEach: number): Repeat {
   const sender = new UnderlaySender(
     {
       memory,
-      sockets: { isIpv6: false, receive: 9, send: [10], gso: true, gro: true },
+      sockets: { isIpv6: false, receive: [9], send: [10], gso: true, gro: true },
       port: 8472,
       counters: new Counters(),
       paths: new PathMtu(map, () => 1400, now),

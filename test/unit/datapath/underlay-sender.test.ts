@@ -64,7 +64,7 @@ class Sending {
     this.sender = new UnderlaySender(
       {
         memory: this.#memory,
-        sockets: { isIpv6: this.#isIpv6, receive: 9, send: [10, 11], gso, gro: true },
+        sockets: { isIpv6: this.#isIpv6, receive: [9], send: [10, 11], gso, gro: true },
         port: PORT,
         counters: this.#counters,
         paths: new PathMtu(this.map, () => 1400, now),

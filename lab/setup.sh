@@ -20,6 +20,7 @@ PARTS='dockerd:docker.io docker:docker.io containerd:docker.io etcd:etcd-server 
   ip:iproute2 bridge:iproute2 nft:nftables iptables:iptables
   busybox:busybox-static nsenter:util-linux setpriv:util-linux ps:procps
   tshark:tshark tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 sockperf:sockperf socat:socat
+  docker-registry:docker-registry
   python3:python3 make:make g++:g++'
 
 missing=

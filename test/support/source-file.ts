@@ -41,7 +41,7 @@ export function sourceFile(path: string, text: string): SourceFile {
 
 /** All TypeScript of the project. */
 export function readSourceFiles(): SourceFile[] {
-  return globSync('{src,plugin,test,lab,bench}/**/*.ts', { cwd: ROOT })
+  return globSync('{src,plugin,package,test,lab,bench}/**/*.ts', { cwd: ROOT })
     .sort()
     .map((path) => sourceFile(path, readFileSync(resolve(ROOT, path), 'utf8')))
 }

@@ -140,6 +140,7 @@ export class Controller {
       ...shared,
       subnets: this.subnets,
       reconciler: this.reconciler,
+      onCreated: () => void this.publisher.attempt(),
     })
     this.endpoints = new Endpoints({
       ...shared,

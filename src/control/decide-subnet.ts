@@ -290,7 +290,7 @@ function grant(
       ...operations,
       {
         put: keys.subnet(granted.subnet),
-        value: encodeSubnet({ ...by, ...granted }),
+        value: encodeSubnet({ ...by, ...granted, networkId: null }),
         lease: by.storeLease,
       },
       { put: keys.holder(granted.subnet), value: encodeHolder(by.hostId) },

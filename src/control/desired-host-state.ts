@@ -38,6 +38,8 @@ export interface HostStateInput {
   readonly overlayMtu: number
   /** Prefixes that Docker's IPAM on this host shall not choose. */
   readonly steering: readonly Cidr[]
+  /** Links of ours that the journal does not claim and that may yet turn out to be a network's. */
+  readonly spared?: readonly string[]
 }
 
 /**
@@ -45,9 +47,9 @@ export interface HostStateInput {
  * networks still steers its Docker, so that its first plain network gets a subnet of its own.
  */
 export function desiredHostState(input: HostStateInput): HostState {
-  const { members, overlayMtu } = input
+  const { members, overlayMtu, spared = [] } = input
   const steering = input.steering.map(steeringRoute)
-  if (members.length === 0) return { ...EMPTY_HOST_STATE, routes: steering }
+  if (members.length === 0) return { ...EMPTY_HOST_STATE, routes: steering, spared }
   const inOverlay = members.filter((member) => member.held.vni !== 0)
   return {
     tun: {
@@ -68,6 +70,7 @@ export function desiredHostState(input: HostStateInput): HostState {
     routes: [...overlayRoutes(inOverlay, input), ...anycastRoutes(members), ...steering],
     sysctls: new Map([['net/ipv4/ip_forward', '1']]),
     allowed: members.flatMap((member) => allowedFlows(member, input)),
+    spared,
   }
 }
 
@@ -87,12 +90,16 @@ function bridgeOf(member: Member, { hostId, overlayMtu }: HostStateInput): Bridg
   const length = gatewayIsInside(member) ? parseCidr(held.subnet).length : 32
   return {
     name: bridgeName(network.id),
-    mac: derivedMac('bridge', hostId, network.id),
+    mac: network.bridgeMac ?? bridgeMac(hostId, network.id),
     mtu: mtuOf(member, overlayMtu),
     addresses: [`${held.gateway}/${length}`],
     proxyArp: held.kind === 'pooled',
   }
 }
+
+/** Fixed, since containers hold it for every remote address. */
+export const bridgeMac = (hostId: string, networkId: string): string =>
+  derivedMac('bridge', hostId, networkId)
 
 /** A gateway outside the subnet brings no route to the subnet with it. */
 function anycastRoutes(members: readonly Member[]): Route[] {

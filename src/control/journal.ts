@@ -40,6 +40,8 @@ export const networkSchema = z.object({
   internal: z.boolean(),
   /** As asked with `-o mtu=`; null follows the underlay. */
   mtu: z.int().nullable(),
+  /** Of a bridge that was made under an earlier identity of this host; null derives it from the present one. */
+  bridgeMac: z.string().nullable().default(null),
 })
 export type Network = z.infer<typeof networkSchema>
 

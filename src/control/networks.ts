@@ -20,6 +20,8 @@ export interface NetworksOptions {
   readonly subnets: Subnets
   readonly reconciler: Pick<Reconciler, 'run' | 'attempt'>
   readonly facts: () => HostFacts
+  /** Told when a subnet has got its network, to publish whose it is. */
+  readonly onCreated: () => void
   readonly log: Log
 }
 
@@ -38,14 +40,19 @@ export class Networks {
    */
   create(wish: NetworkWish, lease: () => Promise<HeldSubnet>): Promise<void> {
     return this.#mutex.run(wish.id, async () => {
-      const { journal, subnets, reconciler, facts, log } = this.#options
+      const { journal, subnets, reconciler, facts, onCreated, log } = this.#options
       if (journal.networks.get(wish.id)) return
       refuseMtu(wish.mtu, facts().overlayMtu)
       const held = await lease()
       refuseOtherNetwork(held, wish.id)
       try {
         // First, so that the subnet is never without a network once it has waited long for one.
-        await journal.networks.put(wish.id, { ...wish, subnet: held.subnet, name: null })
+        await journal.networks.put(wish.id, {
+          ...wish,
+          subnet: held.subnet,
+          name: null,
+          bridgeMac: null,
+        })
         const bound = await journal.subnets.update(held.subnet, (mine) => ({
           ...mine,
           networkId: wish.id,
@@ -59,6 +66,8 @@ export class Networks {
         await subnets.giveBackUnused(held.subnet)
         throw error
       }
+      // A subnet without an overlay is written once more anyway, with the overlay.
+      if (held.overlay !== null) onCreated()
       log.info({ network: wish.id, subnet: held.subnet, overlay: held.overlay }, 'network created')
     })
   }

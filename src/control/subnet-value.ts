@@ -15,7 +15,7 @@ export interface Publisher {
 
 /** The lease record of a subnet that this host holds. */
 export function subnetValue(
-  held: Pick<HeldSubnet, 'kind' | 'pool' | 'overlay' | 'vni'>,
+  held: Pick<HeldSubnet, 'kind' | 'pool' | 'overlay' | 'vni' | 'networkId'>,
   by: Publisher,
 ): SubnetValue {
   return {
@@ -27,5 +27,6 @@ export function subnetValue(
     kind: held.kind,
     pool: held.pool === null ? null : parseCidr(held.pool),
     mtu: by.mtu,
+    networkId: held.networkId,
   }
 }

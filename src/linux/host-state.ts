@@ -83,6 +83,11 @@ export interface HostState {
   /** sysctl path under /proc/sys ("net/ipv4/ip_forward") to value; written, never restored. */
   readonly sysctls: ReadonlyMap<string, string>
   readonly allowed: readonly AllowedFlow[]
+  /**
+   * Links of ours that nothing above wants and that stay all the same, since whose they are is still to
+   * be found out. While there is one, no route, address or rule is taken away either.
+   */
+  readonly spared: readonly string[]
 }
 
 export const EMPTY_HOST_STATE: HostState = {
@@ -92,4 +97,5 @@ export const EMPTY_HOST_STATE: HostState = {
   routes: [],
   sysctls: new Map(),
   allowed: [],
+  spared: [],
 }

@@ -47,7 +47,7 @@ export function stepText(step: Step): string {
 /**
  * The steps from what is to what is wanted, in an order that is safe at each point: links are made
  * down, the isolation table is in force before one of them is up, addresses are there before routes
- * that name them as source, and what goes, goes in reverse.
+ * that name them as source, and what goes, goes in reverse. Nothing goes while links are spared.
  */
 export function planHost(have: ObservedState, sysctls: Sysctls, want: HostState): Step[] {
   const wanted = [...(want.tun ? [want.tun.name] : []), ...want.bridges.map(({ name }) => name)]
@@ -66,13 +66,18 @@ export function planHost(have: ObservedState, sysctls: Sysctls, want: HostState)
     ...want.ports.flatMap((port) => portSteps(port, now.links.get(port.name))).map(ip),
     ...routeSteps(now, want).map(ip),
     ...dockerUserSteps(have, want),
-    ...(want.tun ? staleAddresses(want.tun, now.links.get(want.tun.name)) : []).map(ip),
+    ...(want.tun && !isSparing(want)
+      ? staleAddresses(want.tun, now.links.get(want.tun.name))
+      : []
+    ).map(ip),
     ...removals(misfits, wanted).map(ip),
-    ...(wanted.length === 0 && have.isolation !== null
+    ...(wanted.length === 0 && have.isolation !== null && !isSparing(want)
       ? [nft(`delete table inet ${NFT_TABLE}\n`)]
       : []),
   ]
 }
+
+const isSparing = (want: HostState): boolean => want.spared.length > 0
 
 const ip = (command: string): Step => ({ kind: 'ip', command })
 const nft = (script: string): Step => ({ kind: 'nft', script })
@@ -81,6 +86,7 @@ const nft = (script: string): Step => ({ kind: 'nft', script })
 function fits({ name, kind, usable }: ObservedLink, want: HostState): boolean {
   if (name === want.tun?.name) return kind === 'tun' && usable
   if (want.bridges.some((bridge) => bridge.name === name)) return kind === 'bridge'
+  if (want.spared.includes(name)) return true
   return want.ports.some((port) => port.name === name || port.name === hostEndOf(name))
 }
 
@@ -220,7 +226,7 @@ function routeSteps(now: ObservedState, want: HostState): string[] {
       .map(
         (route) => `route ${held.has(routeSlot(route)) ? 'replace' : 'add'} ${routeText(route)}`,
       ),
-    ...have.filter((route) => !slots.has(routeSlot(route))).map(deletion),
+    ...(isSparing(want) ? [] : have.filter((route) => !slots.has(routeSlot(route))).map(deletion)),
   ]
 }
 
@@ -228,7 +234,7 @@ const isOurLink = (name: string): boolean => name.startsWith(LINK_PREFIX)
 const deletion = (route: FullRoute): string => `route del ${routeText(route)}`
 
 function dockerUserSteps({ dockerUser }: ObservedState, want: HostState): Step[] {
-  if (dockerUser === null) return []
+  if (dockerUser === null || (isSparing(want) && want.bridges.length === 0)) return []
   return editsFor(dockerUser, wantedRules(want)).map((edit) => {
     return { kind: 'iptables', backend: dockerUser.backend, edit }
   })

@@ -40,6 +40,8 @@ export interface SubnetLease {
   readonly pool: Cidr | null
   /** The overlay MTU that the host offers; null on a foreign flannel host. */
   readonly mtu: number | null
+  /** The host's own identity of the network that lives in it; null before there is one, or on a foreign flannel host. */
+  readonly networkId: string | null
 }
 
 /** `<prefix>/overlays/<name>`. An overlay with a pool is pooled, one without is routed. */

@@ -39,6 +39,7 @@ const subnetSchema = z.object({
   Kind: z.enum(['pooled', 'routed', 'docker']).nullish(),
   Pool: cidrField.nullish(),
   MTU: mtuField.nullish(),
+  NetworkID: z.string().min(1).nullish(),
 })
 
 /** `<prefix>/subnets/…`, ours or flannel's. @throws OverlayError bad_input */
@@ -62,6 +63,7 @@ export function decodeSubnet(text: string, subnet: Cidr): SubnetValue {
     kind: value.Kind ?? 'routed',
     pool: value.Pool ?? null,
     mtu: value.MTU ?? null,
+    networkId: value.NetworkID ?? null,
   }
 }
 
@@ -84,6 +86,7 @@ export function encodeSubnet(value: SubnetValue): string {
     Kind: value.kind,
     Pool: value.pool && formatCidr(value.pool),
     MTU: value.mtu,
+    NetworkID: value.networkId,
   })
 }
 

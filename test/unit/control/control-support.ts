@@ -108,7 +108,16 @@ export function held(subnet: string, changes: Partial<HeldSubnet> = {}): HeldSub
 }
 
 export function network(id: string, subnet: string, changes: Partial<Network> = {}): Network {
-  return { id, subnet, ipam: 'overlay-ts', name: 'web', internal: false, mtu: null, ...changes }
+  return {
+    id,
+    subnet,
+    ipam: 'overlay-ts',
+    name: 'web',
+    internal: false,
+    mtu: null,
+    bridgeMac: null,
+    ...changes,
+  }
 }
 
 export function endpoint(

@@ -26,7 +26,7 @@ test('the first network of a name makes the overlay and joins it', () => {
     'put overlays/web {"VNI":4096,"Pool":null,"SubnetLen":null}',
     'put subnets/172.20.0.0-16 {"PublicIP":"172.18.10.96","PublicIPv6":null,"BackendType":"vxlan",' +
       '"BackendData":{"VNI":4096,"VtepMAC":"02:11:22:33:44:55"},' +
-      `"HostID":"${ME}","Overlay":"web","Kind":"docker","Pool":null,"MTU":1450} lease 7`,
+      `"HostID":"${ME}","Overlay":"web","Kind":"docker","Pool":null,"MTU":1450,"NetworkID":"${'n'.repeat(64)}"} lease 7`,
   ])
 })
 

@@ -13,7 +13,7 @@ test('after a wipe a held subnet is written with its overlay and its holder, as 
     'put overlays/web {"VNI":4096,"Pool":null,"SubnetLen":null}',
     'put subnets/10.47.128.0-24 {"PublicIP":"172.18.10.96","PublicIPv6":null,"BackendType":"vxlan",' +
       '"BackendData":{"VNI":4096,"VtepMAC":"02:11:22:33:44:55"},' +
-      `"HostID":"${ME}","Overlay":"web","Kind":"routed","Pool":null,"MTU":1450} lease 7`,
+      `"HostID":"${ME}","Overlay":"web","Kind":"routed","Pool":null,"MTU":1450,"NetworkID":"${'n'.repeat(64)}"} lease 7`,
     `put holders/10.47.128.0-24 {"HostID":"${ME}"}`,
   ])
   assert.deepEqual(decision.result, [])

@@ -63,7 +63,7 @@ test('a new pooled overlay gets the first block, the first identifier and a subn
     'put overlays/web {"VNI":4096,"Pool":"10.32.0.0/17","SubnetLen":24}',
     'put subnets/10.32.1.0-24 {"PublicIP":"172.18.10.96","PublicIPv6":null,"BackendType":"vxlan",' +
       '"BackendData":{"VNI":4096,"VtepMAC":"02:11:22:33:44:55"},' +
-      `"HostID":"${ME}","Overlay":"web","Kind":"pooled","Pool":"10.32.0.0/17","MTU":1450} lease 7`,
+      `"HostID":"${ME}","Overlay":"web","Kind":"pooled","Pool":"10.32.0.0/17","MTU":1450,"NetworkID":null} lease 7`,
     `put holders/10.32.1.0-24 {"HostID":"${ME}"}`,
   ])
 })

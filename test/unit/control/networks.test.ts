@@ -37,6 +37,7 @@ async function cluster() {
     subnets,
     reconciler: machine,
     facts: () => FACTS,
+    onCreated: () => undefined,
     log: recordingLog().log,
   })
   return { store, host, networks, machine }

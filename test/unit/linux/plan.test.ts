@@ -91,3 +91,20 @@ test('a TUN that was made without its flags is made anew, with its routes', () =
   ])
   assert(steps.includes('ip route add 10.33.0.0/17 dev ov-tun proto 79 scope global src 10.33.5.0'))
 })
+
+test('what is spared stays with its routes and rules, whether anything else is wanted or not', () => {
+  const have = observedAs(WEB_AND_APP)
+  const app = WEB_AND_APP.bridges.find(({ name }) => !WEB.bridges.some((web) => web.name === name))!
+  const spared = [app.name, 'ov-tun', 'ov-haaaaaaaaaa', ...WEB.bridges.map(({ name }) => name)]
+  const idle = { ...EMPTY_HOST_STATE, spared }
+  assert.deepEqual(textOf(have, sysctlsOf(WEB_AND_APP), idle), [])
+  const changes = textOf(have, sysctlsOf(WEB_AND_APP), { ...WEB, spared: [app.name] })
+  assert.deepEqual(
+    changes.filter((line) => /^ip .*\bdel\b/.test(line)),
+    [],
+  )
+  const stray = new Map(have.links).set('ov-hbbbbbbbbbb', veth('ov-hbbbbbbbbbb', null))
+  assert.deepEqual(textOf({ ...have, links: stray }, sysctlsOf(WEB_AND_APP), idle), [
+    'ip link del ov-hbbbbbbbbbb',
+  ])
+})

@@ -30,6 +30,7 @@ async function hostWithDriver(canLearnNames = true) {
     subnets,
     reconciler: { run: untouched, attempt: untouched },
     facts: () => FACTS,
+    onCreated: () => undefined,
     log,
   })
   const endpoints = new Endpoints({

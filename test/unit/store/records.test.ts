@@ -42,9 +42,9 @@ test("a value without our fields is flannel's, byte for byte", () => {
 
 test("our value begins with flannel's bytes and goes on with our fields", () => {
   assert.equal(
-    encodeSubnet({ ...leaseValue(), publicIp: foreign.publicIp }),
+    encodeSubnet({ ...leaseValue(), publicIp: foreign.publicIp, networkId: '4d2' }),
     '{"PublicIP":"192.168.64.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":4096,"VtepMAC":"02:11:22:33:44:55"},' +
-      '"HostID":"host-a","Overlay":"web","Kind":"pooled","Pool":"10.33.0.0/16","MTU":1450}',
+      '"HostID":"host-a","Overlay":"web","Kind":"pooled","Pool":"10.33.0.0/16","MTU":1450,"NetworkID":"4d2"}',
   )
 })
 
@@ -60,6 +60,7 @@ test('every subnet value is read back as it was written', () => {
     kind: fc.constantFrom('pooled' as const, 'routed' as const, 'docker' as const),
     pool: fc.integer({ min: 0, max: 24 }).map((length) => prefixOf(parseIpv4('10.33.5.0'), length)),
     mtu: fc.constantFrom(null, 576, 1450, 8950),
+    networkId: fc.constantFrom(null, 'f'.repeat(64)),
   }
   const lease = fc.record(fields, { noNullPrototype: true })
   fc.assert(

@@ -41,6 +41,7 @@ export function leaseValue(changes: Partial<SubnetValue> = {}): SubnetValue {
     kind: 'pooled',
     pool: parseCidr('10.33.0.0/16'),
     mtu: 1450,
+    networkId: null,
     ...changes,
   }
 }

@@ -1,4 +1,4 @@
-import { load32 } from '../packet/bytes.ts'
+import { loadInt32 } from '../packet/bytes.ts'
 import { COUNTER, type Counters } from './counters.ts'
 import { errno, libc } from './libc.ts'
 import type { PacketMemory } from './packet-memory.ts'
@@ -81,7 +81,7 @@ export class UnderlayReceiver {
     if (bytes[this.#name] === abi.AF_INET6) {
       return this.#map.peerOf6(bytes, this.#name + abi.SOCKADDR_IP6)
     }
-    return this.#map.peerOf(load32(bytes, this.#name + abi.SOCKADDR_IP))
+    return this.#map.peerOf(loadInt32(bytes, this.#name + abi.SOCKADDR_IP))
   }
 
   #readControl(length: number): void {

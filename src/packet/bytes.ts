@@ -10,15 +10,9 @@ export function load24(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!
 }
 
-export function load32(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
-  )
-}
-
 /**
- * The same 32 bits as a signed number: equal where those are equal. From 2^31 on an unsigned one is an object
- * on the heap wherever V8 hands it on, which sequence numbers, ports and addresses mostly are.
+ * 32 bits as a signed number: equal where those are equal, and `>>> 0` of it is the unsigned one. That is from
+ * 2^31 on an object on the heap wherever V8 hands it on, which sequence numbers, ports and addresses mostly are.
  */
 export function loadInt32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!

@@ -57,7 +57,7 @@ export class InnerPacket {
   /** Where the addresses stand: 4 bytes each, or 16. */
   sourceAt = 0
   destinationAt = 0
-  /** IPv4 addresses as numbers; 0 of an IPv6 packet. */
+  /** IPv4 addresses as signed numbers; 0 of an IPv6 packet. */
   source = 0
   destination = 0
   /** First byte of the transport header. */

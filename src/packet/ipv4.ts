@@ -1,4 +1,4 @@
-import { load16, load32, store16 } from './bytes.ts'
+import { load16, loadInt32, store16 } from './bytes.ts'
 import { checksumOf, sumOf } from './checksum.ts'
 
 /**
@@ -56,12 +56,13 @@ export function mayFragment(bytes: Uint8Array, at: number): boolean {
   return (load16(bytes, at + FRAGMENT) & DONT_FRAGMENT) === 0
 }
 
+/** The address as a signed number (bytes.ts loadInt32). */
 export function sourceOf(bytes: Uint8Array, at: number): number {
-  return load32(bytes, at + SOURCE)
+  return loadInt32(bytes, at + SOURCE)
 }
 
 export function destinationOf(bytes: Uint8Array, at: number): number {
-  return load32(bytes, at + DESTINATION)
+  return loadInt32(bytes, at + DESTINATION)
 }
 
 export function headerChecksumIsValid(bytes: Uint8Array, at: number, length: number): boolean {
@@ -75,7 +76,7 @@ export function sealHeader(bytes: Uint8Array, at: number, length: number): void 
 }
 
 export function isMulticastOrBroadcast(ip: number): boolean {
-  return ip >>> 28 === 0xe || ip === 0xffff_ffff
+  return ip >>> 28 === 0xe || (ip | 0) === -1
 }
 
 /**

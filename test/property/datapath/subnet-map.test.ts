@@ -10,7 +10,7 @@ import { formatSubnet, isCidr6, prefixOf6 } from '../../../src/net/cidr6.ts'
 import type { Ipv4 } from '../../../src/net/ipv4.ts'
 import { type Ipv6, ipv6Bytes } from '../../../src/net/ipv6.ts'
 import { formatMac, type Mac } from '../../../src/net/mac.ts'
-import { load32 } from '../../../src/packet/bytes.ts'
+import { loadInt32 } from '../../../src/packet/bytes.ts'
 import { naiveLookup } from '../../support/naive-subnet-map.ts'
 
 /** Few different high bits, so that prefixes nest and neighbour. */
@@ -149,7 +149,7 @@ test('a peer has the kernel’s form of its address', () => {
         if (typeof ip === 'number') {
           assert.equal(length, 16)
           assert.equal(bytes[4], abi.AF_INET)
-          assert.equal(load32(bytes, 4 + abi.SOCKADDR_IP), ip)
+          assert.equal(loadInt32(bytes, 4 + abi.SOCKADDR_IP) >>> 0, ip)
         } else {
           assert.equal(length, 28)
           assert.equal(bytes[4], abi.AF_INET6)

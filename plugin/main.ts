@@ -15,6 +15,7 @@ import { createNetworkDriver } from './network-driver.ts'
 import { createPluginApp } from './plugin-app.ts'
 import { metricsOf, stateOf } from './report.ts'
 import { listen, type PluginServer } from './server.ts'
+import { notifyReady } from './service-manager.ts'
 import { clearStaleSocket } from './stale-socket.ts'
 import { etcdAddresses, openStore } from './store.ts'
 import { VERSION } from './version.ts'
@@ -27,6 +28,9 @@ if (process.argv.includes('--check')) {
 // ── Above: read and validate only. Below: the state directory, sockets, links, rules. ──
 
 const log = createLog(config.logLevel)
+const serviceManager = process.env['NOTIFY_SOCKET']
+// Programs started from here, etcd among them, are not the service.
+delete process.env['NOTIFY_SOCKET']
 log.info({ version: VERSION }, 'overlay-ts starts')
 const started = Promise.withResolvers<void>()
 const stopRequested = Promise.withResolvers<number>()
@@ -83,6 +87,9 @@ try {
   await controller.start()
   started.resolve()
   void etcd.start()
+  if (serviceManager) {
+    await notifyReady(serviceManager).catch((error: unknown) => log.warn(messageOf(error)))
+  }
   const report = { controller, dockerConnected: () => docker.connected }
   const admin = await startAdmin({
     listen: config.adminListen,

@@ -12,6 +12,8 @@ mount -t cgroup2 none /sys/fs/cgroup
 for file in resolv.conf hosts; do
   if [ -e "/etc/$file" ]; then mount --bind "$dir/$file" "/etc/$file"; fi
 done
+# As systemd leaves it: a container that was given a folder of the host sees what the host mounts in it later.
+mount --make-rshared /
 hostname "$name"
 ip link set lo up
 touch "$dir/ready"

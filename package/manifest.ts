@@ -101,7 +101,8 @@ export function manifest(): Manifest {
         },
       ],
     },
-    // In this order: the second lies inside the first.
+    // In this order: the second lies inside the first. Neither may be shared with the host, as a bind is by itself:
+    // at each start the second would be mounted once more on the host, too.
     mounts: [
       {
         name: 'run',
@@ -110,7 +111,7 @@ export function manifest(): Manifest {
         source: '/run',
         destination: '/host/run',
         type: 'bind',
-        options: ['bind', 'ro'],
+        options: ['bind', 'rslave', 'ro'],
         settable: ['source'],
       },
       {
@@ -129,7 +130,7 @@ export function manifest(): Manifest {
         source: '/proc/sys/net',
         destination: '/host/proc/sys/net',
         type: 'bind',
-        options: ['bind', 'rw'],
+        options: ['bind', 'rprivate', 'rw'],
         settable: [],
       },
       {

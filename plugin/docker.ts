@@ -3,7 +3,9 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Docker from 'dockerode'
 import { messageOf } from '../src/errors.ts'
+import type { KnownNetworks } from '../src/control/known-networks.ts'
 import type { Log } from '../src/log.ts'
+import { dockerNetworks } from './docker-networks.ts'
 import { EVENT_FILTERS, isDriver, parseDockerEvent, type DockerEvent } from './docker-event.ts'
 
 /** A call to Docker's API that takes longer is given up; while dockerd boots, all do. */
@@ -35,6 +37,8 @@ export interface DockerWatch {
   readonly connected: boolean
   /** Whether Docker's API seems to be there: a name can be expected to arrive. Never blocks. */
   reachable(): boolean
+  /** Our networks as Docker has them, while the event stream runs. */
+  readonly networks: KnownNetworks
   /** A network's name, from memory or from Docker; null when neither knows it. */
   networkName(id: string): Promise<string | null>
   stop(): Promise<void>
@@ -140,6 +144,7 @@ export function createDockerWatch(options: DockerWatchOptions): DockerWatch {
     get connected() {
       return connected
     },
+    networks: dockerNetworks({ docker, isOurDriver, driver, isConnected: () => connected }),
     reachable() {
       if (connected) return true
       if (lastFailure !== null && /ECONNREFUSED|EACCES|ENOENT/.test(lastFailure)) return false

@@ -18,9 +18,14 @@ export const ADDRESS_SPACE = 'overlay-ts'
 /** A pool's identity is its subnet, since the subnets of a cluster are disjoint. */
 const POOL_ID = 'overlay-ts:'
 
+/** What of the overlay network the driver speaks with. */
+type IpamSide = Pick<Controller, 'journal' | 'subnets' | 'addresses'> & {
+  readonly rebuild: Pick<Controller['rebuild'], 'untilSubnet'>
+}
+
 /** Docker's address management in terms of leased subnets: `--ipam-driver overlay-ts`. */
 export function createIpamDriver(
-  { journal, subnets, addresses }: Pick<Controller, 'journal' | 'subnets' | 'addresses'>,
+  { journal, subnets, addresses, rebuild }: IpamSide,
   log: Log,
 ): IpamDriver {
   return {
@@ -47,6 +52,9 @@ export function createIpamDriver(
     },
 
     async requestAddress({ PoolID, Address, Options }) {
+      if (PoolID.startsWith(POOL_ID) && !heldOf(PoolID)) {
+        await rebuild.untilSubnet(PoolID.slice(POOL_ID.length))
+      }
       const held = heldOf(PoolID)
       if (!held) {
         throw new OverlayError(

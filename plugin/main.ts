@@ -52,6 +52,10 @@ try {
     settings: { ...config, etcdAddresses: etcdAddresses(config), version: VERSION },
     store: etcd.store,
     keys: createKeyspace(config.etcd.prefix),
+    known: {
+      list: () => docker.networks.list(),
+      sandboxOf: (containerId) => docker.networks.sandboxOf(containerId),
+    },
     startDatapath: (underlay) =>
       startDatapath({
         ...underlay,
@@ -71,8 +75,10 @@ try {
     log,
     onEvent: (event) => {
       if (event.kind === 'networkCreated') void controller.networks.learnName(event.id, event.name)
+      if (event.kind !== 'connected') return
       // dockerd writes its firewall anew when it starts.
-      if (event.kind === 'connected') void controller.hostChanged()
+      void controller.hostChanged()
+      void controller.rebuild.attempt()
     },
   })
   const app = createPluginApp({

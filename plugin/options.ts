@@ -31,9 +31,16 @@ export function readNetworkOptions(options: Options, log: Log): NetworkOptionVal
   }
   return {
     overlay: overlayOf(options),
-    mtu: numberOf('-o mtu', options['mtu'] ?? options[MTU_OF_DOCKER]),
+    mtu: numberOf('-o mtu', mtuText(options)),
   }
 }
+
+/** The MTU of a network whose options were found right when it was made. */
+export function mtuOption(options: Options): number | null {
+  return numberOf('-o mtu', mtuText(options))
+}
+
+const mtuText = (options: Options): string | undefined => options['mtu'] ?? options[MTU_OF_DOCKER]
 
 /** @throws OverlayError bad_input */
 export function readIpamOptions(options: Options, log: Log): IpamOptionValues {

@@ -41,6 +41,13 @@ export class Addresses {
     await this.#change(subnet, (pool) => pool.release(address))
   }
 
+  /** The same unless it was given out after that time: then it is somebody else's by now. */
+  async releaseOld(subnet: string, address: Ipv4, until: number): Promise<void> {
+    const uses = this.#journal.subnets.get(subnet)?.addresses?.uses ?? []
+    const use = uses.find((each) => each.address === formatIpv4(address))
+    if (use && use.purpose === 'endpoint' && use.since <= until) await this.release(subnet, address)
+  }
+
   /**
    * Makes another address the bridge's (`--gateway`): one of the subnet, or an anycast address of the
    * pool that every host of the overlay may give its bridge.

@@ -20,11 +20,14 @@ import { Endpoints } from './endpoints.ts'
 import { allHazards, observeHostFacts, type HostFacts } from './host-facts.ts'
 import { readHostIdentity, type HostIdentity } from './host-identity.ts'
 import { openJournal, type Journal } from './journal.ts'
+import type { KnownNetworks } from './known-networks.ts'
 import { Networks } from './networks.ts'
 import { settlesWithin, STORE_PATIENCE_MS } from './patience.ts'
 import { Publisher } from './publisher.ts'
+import { Rebuild } from './rebuild.ts'
 import { Reconciler } from './reconciler.ts'
 import { Subnets } from './subnets.ts'
+import { UnclaimedLinks } from './unclaimed-links.ts'
 import { WipeGuard } from './wipe-guard.ts'
 
 export interface ControllerSettings {
@@ -44,6 +47,8 @@ export interface ControllerOptions {
   readonly settings: ControllerSettings
   readonly store: Store
   readonly keys: Keyspace
+  /** Whoever asked for this host's networks, asked what the journal may have lost. */
+  readonly known: KnownNetworks
   /** Attaches a forwarder to the host's TUN. */
   readonly startDatapath: (options: { bindIp: Ipv4; port: number }) => Promise<Datapath>
   /** The process must not go on. */
@@ -57,6 +62,7 @@ const FULL_LOOK_MS = 30_000
 const RECLAIM_EVERY_MS = 10_000
 /** What stood in the way of a network's overlay is looked at again this often. */
 const NAME_EVERY_MS = 3000
+const COMPARE_EVERY_MS = 3000
 
 /**
  * The overlay network of one host: holds the journal, follows the store, and keeps the machine and
@@ -72,6 +78,8 @@ export class Controller {
   readonly addresses: Addresses
   readonly networks: Networks
   readonly endpoints: Endpoints
+  readonly rebuild: Rebuild
+  readonly #unclaimed: UnclaimedLinks
   readonly #options: ControllerOptions
   readonly #look: CoalescedTask
   readonly #naming: CoalescedTask
@@ -90,6 +98,7 @@ export class Controller {
   #nextFullLook = 0
   #nextReclaim = 0
   #nextNaming = 0
+  #nextCompare = 0
   #complaint: string | null = null
 
   private constructor(options: ControllerOptions, journal: Journal, identity: HostIdentity) {
@@ -120,10 +129,13 @@ export class Controller {
       ...shared,
       hostname: hostname(),
       version: settings.version,
+      doubtful: (raw) => this.rebuild.doubtful(raw),
       onCloned: options.onFatal,
     })
+    this.#unclaimed = new UnclaimedLinks(journal)
     this.reconciler = new Reconciler({
       ...shared,
+      unclaimed: this.#unclaimed,
       hasMap: () => this.mirror.status().mapFrom !== 'nothing',
       port: () => this.port,
       startDatapath: options.startDatapath,
@@ -147,11 +159,16 @@ export class Controller {
       hostId: identity.hostId,
       addresses: this.addresses,
       refusal: (subnet) => this.subnets.refusal(subnet),
+      untilFound: (networkId) => this.rebuild.untilNetwork(networkId),
       onChange: () => {
         void this.publisher.attempt()
         void this.reconciler.attempt()
       },
     })
+    const { known } = options
+    const { publisher, reconciler, subnets, addresses, networks, endpoints } = this
+    const parts = { publisher, reconciler, subnets, addresses, networks, endpoints }
+    this.rebuild = new Rebuild({ ...shared, ...parts, known, unclaimed: this.#unclaimed })
   }
 
   /** Reads the state directory; touches neither the network stack nor the store. */
@@ -203,6 +220,7 @@ export class Controller {
   /** Looks at the machine and brings it to what the journal says; then follows the store. */
   async start(): Promise<void> {
     await this.#look.run()
+    await this.#reclaim().catch((error: unknown) => this.#sayFailed(error))
     this.mirror.start()
     this.#stopping.push(
       this.mirror.onChange(() => void this.#mapChanged()),
@@ -247,6 +265,7 @@ export class Controller {
       this.#complaint = reason
     }
     await this.#mapChanged()
+    if (this.rebuild.isBehind) await this.rebuild.attempt()
   }
 
   async #mapChanged(): Promise<void> {
@@ -286,10 +305,11 @@ export class Controller {
       else if (this.reconciler.isWaiting) void this.reconciler.lookIntoSandboxes()
       if (tick >= this.#nextReclaim) {
         this.#nextReclaim = tick + RECLAIM_EVERY_MS
-        const now = Date.now()
-        await this.endpoints.reclaim(now)
-        await this.addresses.reclaim(now)
-        await this.subnets.reclaim(now)
+        await this.#reclaim()
+      }
+      if (this.rebuild.isBehind && tick >= this.#nextCompare) {
+        this.#nextCompare = tick + COMPARE_EVERY_MS
+        void this.rebuild.attempt()
       }
       if (this.publisher.isBehind) void this.publisher.attempt()
       if (this.mirror.status().state !== 'up') return
@@ -300,10 +320,23 @@ export class Controller {
       if (!this.#config.isAgreed) await this.#agree()
       await this.#config.restore()
     } catch (error) {
-      this.#options.log.error({ reason: messageOf(error) }, 'housekeeping failed')
+      this.#sayFailed(error)
     } finally {
       this.#ticking = false
     }
+  }
+
+  /** Takes back what nobody has any more. */
+  async #reclaim(): Promise<void> {
+    const now = Date.now()
+    await this.endpoints.reclaim(now)
+    // An address without an endpoint may be that of a container on a cable that nobody claims.
+    if (this.#unclaimed.spared(performance.now()).length === 0) await this.addresses.reclaim(now)
+    await this.subnets.reclaim(now)
+  }
+
+  #sayFailed(error: unknown): void {
+    this.#options.log.error({ reason: messageOf(error) }, 'housekeeping failed')
   }
 }
 

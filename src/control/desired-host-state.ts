@@ -90,16 +90,12 @@ function bridgeOf(member: Member, { hostId, overlayMtu }: HostStateInput): Bridg
   const length = gatewayIsInside(member) ? parseCidr(held.subnet).length : 32
   return {
     name: bridgeName(network.id),
-    mac: network.bridgeMac ?? bridgeMac(hostId, network.id),
+    mac: network.bridgeMac ?? derivedMac('bridge', hostId, network.id),
     mtu: mtuOf(member, overlayMtu),
     addresses: [`${held.gateway}/${length}`],
     proxyArp: held.kind === 'pooled',
   }
 }
-
-/** Fixed, since containers hold it for every remote address. */
-export const bridgeMac = (hostId: string, networkId: string): string =>
-  derivedMac('bridge', hostId, networkId)
 
 /** A gateway outside the subnet brings no route to the subnet with it. */
 function anycastRoutes(members: readonly Member[]): Route[] {

@@ -44,6 +44,8 @@ export interface EndpointsOptions {
   readonly view: () => ClusterView
   readonly facts: () => HostFacts
   readonly refusal: (subnet: string) => OverlayError | null
+  /** Waits a little for a network that may yet be found again. @throws OverlayError not_found when it is not */
+  readonly untilFound: (networkId: string) => Promise<void>
   /** Told after every change, to publish it and to look after the sandbox. */
   readonly onChange: () => void
   readonly paths: HostPaths
@@ -77,6 +79,7 @@ export class Endpoints {
         await this.#plugIn(known, this.#member(known.networkId))
         return known
       }
+      if (!this.#find(wish.networkId)) await this.#options.untilFound(wish.networkId)
       await untilNamed(journal, wish.networkId, this.#options.refusal)
       const member = this.#member(wish.networkId)
       const address = wish.address ?? (await this.#chooseAddress(member))
@@ -92,6 +95,18 @@ export class Endpoints {
         if (wish.address === null) await this.#release(member, address)
         throw error
       }
+    })
+  }
+
+  /** Journals an attachment that was found again, while its container has it. @returns whether it did */
+  adopt(endpoint: Endpoint): Promise<boolean> {
+    return this.#mutex.run(endpoint.id, async () => {
+      const { journal, paths, onChange } = this.#options
+      if (journal.endpoints.get(endpoint.id)) return false
+      if (!this.#find(endpoint.networkId) || !(await isInUse(endpoint, paths))) return false
+      await journal.endpoints.put(endpoint.id, endpoint)
+      onChange()
+      return true
     })
   }
 
@@ -148,7 +163,8 @@ export class Endpoints {
 
   /**
    * Removes endpoints that Docker no longer has. It gives up on a plugin that does not answer (moby
-   * pkg/plugins: after 15 s a call) and does not tell it again that a container is gone.
+   * pkg/plugins: after 15 s a call) and does not tell it again that a container is gone. One that was
+   * joined and has neither cable nor namespace is of before the last boot, and its address is free at once.
    */
   async reclaim(now: number): Promise<void> {
     const { journal, paths, log } = this.#options
@@ -162,13 +178,23 @@ export class Endpoints {
       }
       const since = this.#doubted.get(endpoint.id) ?? now
       this.#doubted.set(endpoint.id, since)
-      if (now - since < ABANDONED_MS) continue
+      if (endpoint.sandbox === null && now - since < ABANDONED_MS) continue
       log.warn(
         { endpoint: endpoint.id, address: endpoint.address },
         'the container of an endpoint went while overlay-ts was away; the endpoint is removed',
       )
       await this.delete(endpoint.id)
+      const member = this.#find(endpoint.networkId)
+      const { ip } = parseInterfaceAddress(endpoint.address)
+      if (member) {
+        await this.#options.addresses.releaseOld(member.held.subnet, ip, endpoint.joinedAt)
+      }
     }
+  }
+
+  /** Whether its container still has the other end of the cable. */
+  isInUse(endpoint: Endpoint): Promise<boolean> {
+    return isInUse(endpoint, this.#options.paths)
   }
 
   /** Docker gives an address to one endpoint at a time: an older one with it is gone, unheard. */

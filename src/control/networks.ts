@@ -72,6 +72,16 @@ export class Networks {
     })
   }
 
+  /** Journals a network that was found again, with its subnet. One that is there meanwhile stays as it is. */
+  adopt(network: Network, held: HeldSubnet): Promise<void> {
+    return this.#mutex.run(network.id, async () => {
+      const { journal, reconciler } = this.#options
+      if (!journal.networks.get(network.id)) await journal.networks.put(network.id, network)
+      if (!journal.subnets.get(held.subnet)) await journal.subnets.put(held.subnet, held)
+      await reconciler.attempt()
+    })
+  }
+
   /** Removes a network, what is left of its endpoints, and its subnet. Unknown is done already. */
   delete(id: string): Promise<void> {
     return this.#mutex.run(id, async () => {

@@ -3,6 +3,7 @@ import type { Log } from '../log.ts'
 import { parseCidr } from '../net/cidr.ts'
 import { formatIpv4 } from '../net/ipv4.ts'
 import { allocate } from '../store/allocate.ts'
+import type { ClusterView } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
 import { encodeHolder, encodeSubnet } from '../store/records.ts'
@@ -35,6 +36,8 @@ export interface PublisherOptions {
   readonly version: string
   readonly facts: () => HostFacts
   readonly log: Log
+  /** Leases of this host that the journal does not have, and that must not be taken for leftovers yet. */
+  readonly doubtful?: (view: ClusterView) => readonly string[]
   /** The store shows that another machine runs with this machine's identity. */
   readonly onCloned: (error: OverlayError) => void
 }
@@ -229,14 +232,15 @@ export class Publisher {
   }
 
   async #removeLeftovers(): Promise<void> {
-    const { store, keys, mirror, journal, identity } = this.#options
-    const mine = (): Remainder => ({
+    const { store, keys, mirror, journal, identity, doubtful = () => [] } = this.#options
+    const mine = (view: ClusterView): Remainder => ({
       hostId: identity.hostId,
       held: journal.subnets.values(),
-      spared: new Set(this.#spared.keys()),
+      spared: new Set([...this.#spared.keys(), ...doubtful(view)]),
     })
-    if (decideRemovals(mirror.view(), mine(), keys, 1).operations.length === 0) return
-    while (await allocate(store, keys, (view) => decideRemovals(view, mine(), keys, BATCH))) {
+    const now = mirror.view()
+    if (decideRemovals(now, mine(now), keys, 1).operations.length === 0) return
+    while (await allocate(store, keys, (view) => decideRemovals(view, mine(view), keys, BATCH))) {
       // What is left is the next transaction's.
     }
     await mirror.refresh()

@@ -4,6 +4,7 @@ import { messageOf } from '../errors.ts'
 import { applyHostState } from '../linux/apply.ts'
 import type { HostPaths } from '../linux/host-paths.ts'
 import { TUN_NAME, type HostState } from '../linux/host-state.ts'
+import type { ObservedState } from '../linux/observe.ts'
 import type { Log } from '../log.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
@@ -16,6 +17,7 @@ import type { Journal } from './journal.ts'
 import { membersOf } from './members.ts'
 import { SandboxRoutes } from './sandbox-routes.ts'
 import { steeringPrefixes } from './steering.ts'
+import type { UnclaimedLinks } from './unclaimed-links.ts'
 
 export interface ReconcilerOptions {
   readonly journal: Journal
@@ -30,6 +32,8 @@ export interface ReconcilerOptions {
   /** The VXLAN port. */
   readonly port: () => number
   readonly paths: HostPaths
+  /** Is shown what is there, once, and says what of it stays although the journal does not have it. */
+  readonly unclaimed: Pick<UnclaimedLinks, 'note' | 'spared'>
   readonly log: Log
 }
 
@@ -160,8 +164,13 @@ export class Reconciler {
       const suspicions = this.#suspicions
       this.#applied = null
       // Asked again after the host was looked at: a cable plugged in meanwhile is then expected.
-      const changes = await applyHostState(() => this.#desired(), {
-        paths: this.#options.paths,
+      const { unclaimed, paths } = this.#options
+      const wanted = ({ links }: ObservedState): HostState => {
+        unclaimed.note(links.values(), performance.now())
+        return this.#desired()
+      }
+      const changes = await applyHostState(wanted, {
+        paths,
         onSkipped: (sentence) => this.#tellOnce(sentence),
       })
       this.#applied = suspicions === this.#suspicions ? text : null
@@ -199,6 +208,7 @@ export class Reconciler {
       view: map,
       overlayMtu,
       steering: steeringPrefixes(map, identity.hostId, hazards),
+      spared: this.#options.unclaimed.spared(performance.now()),
     })
   }
 

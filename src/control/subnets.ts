@@ -43,6 +43,8 @@ export class Subnets {
   readonly #options: SubnetsOptions
   /** Why a held subnet has no overlay although its network's name is known. */
   readonly #refusals = new Map<string, OverlayError>()
+  /** Subnets that this process gave back; what else the store shows as this host's may be wanted yet. */
+  readonly #givenBack = new Set<string>()
 
   constructor(options: SubnetsOptions) {
     this.#options = options
@@ -122,8 +124,14 @@ export class Subnets {
     const { journal, publisher } = this.#options
     if (!(await journal.subnets.delete(subnet, only))) return false
     this.#refusals.delete(subnet)
+    this.#givenBack.add(subnet)
     await settlesWithin(publisher.attempt(), STORE_PATIENCE_MS)
     return true
+  }
+
+  /** Whether this process has given the subnet back. */
+  wasGivenBack(subnet: string): boolean {
+    return this.#givenBack.has(subnet)
   }
 
   /** Puts a held subnet into the overlay that its network's name says. */

@@ -3,7 +3,7 @@ import { editDockerUser } from './docker-user.ts'
 import { OWN_PATHS, xtablesLock, type HostPaths } from './host-paths.ts'
 import type { HostState } from './host-state.ts'
 import { batchError, ipBatch } from './ip.ts'
-import { observeHost } from './observe.ts'
+import { observeHost, type ObservedState } from './observe.ts'
 import { planHost, stepText, type Step } from './plan.ts'
 import { isLackingQdisc, setQdisc } from './qdisc.ts'
 import { run } from './run.ts'
@@ -34,7 +34,7 @@ let last: Promise<unknown> = Promise.resolve()
  * @throws OverlayError host_state, naming the first command that failed
  */
 export function applyHostState(
-  want: HostState | (() => HostState),
+  want: HostState | ((have: ObservedState) => HostState),
   options: ApplyOptions = {},
 ): Promise<AppliedChange[]> {
   const turn = last.then(() => applyNow(want, options))
@@ -43,11 +43,11 @@ export function applyHostState(
 }
 
 async function applyNow(
-  wanted: HostState | (() => HostState),
+  wanted: HostState | ((have: ObservedState) => HostState),
   options: ApplyOptions,
 ): Promise<AppliedChange[]> {
   const have = await observeHost()
-  const want = typeof wanted === 'function' ? wanted() : wanted
+  const want = typeof wanted === 'function' ? wanted(have) : wanted
   const rules = wantedSysctls(want)
   const sysctls = readSysctls(
     rules.map(({ path }) => path),

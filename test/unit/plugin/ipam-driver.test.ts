@@ -19,7 +19,10 @@ async function hostWithDriver(): Promise<{
   const store = new MemoryStore()
   await writeConfig(store)
   const host = await ControlHost.start(store, { number: 96 })
-  return { host, store, ipam: createIpamDriver(host, recordingLog().log) }
+  const { journal, subnets, addresses } = host
+  const rebuild = { untilSubnet: async () => undefined }
+  const parts = { journal, subnets, addresses, rebuild }
+  return { host, store, ipam: createIpamDriver(parts, recordingLog().log) }
 }
 
 const ask = (changes: Partial<RequestPoolRequest> = {}): RequestPoolRequest => ({

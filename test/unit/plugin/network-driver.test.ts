@@ -40,6 +40,7 @@ async function hostWithDriver(canLearnNames = true) {
     view: () => mirror.view(),
     facts: () => FACTS,
     refusal: (subnet) => subnets.refusal(subnet),
+    untilFound: async () => undefined,
     onChange: () => undefined,
     paths: OWN_PATHS,
     log,

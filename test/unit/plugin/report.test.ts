@@ -29,6 +29,7 @@ test('a program that does not know its host yet counts what it can, and says why
       },
       store: new MemoryStore(),
       keys: keyspace,
+      known: { list: async () => [], sandboxOf: async () => null },
       startDatapath: () => assert.fail('nothing is forwarded'),
       onFatal: (error) => assert.fail(error),
       log: recordingLog().log,

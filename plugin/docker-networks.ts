@@ -1,0 +1,113 @@
+import type Docker from 'dockerode'
+import { z } from 'zod'
+import type { KnownEndpoint, KnownNetwork, KnownNetworks } from '../src/control/known-networks.ts'
+import { settlesWithin } from '../src/control/patience.ts'
+import { isDriver } from './docker-event.ts'
+import { goFlag, goStrings, goText } from './go-json.ts'
+import { mtuOption } from './options.ts'
+
+/** Docker answers a list within that; while it boots it does not answer at all. */
+const CALL_MS = 10_000
+
+/** `GET /networks/{id}` (Docker Engine API), as far as it is used. */
+const networkSchema = z.object({
+  Id: z.string().min(1),
+  Name: z.string(),
+  Internal: goFlag,
+  IPAM: z.object({
+    Driver: goText,
+    Config: z
+      .array(z.object({ Subnet: goText, Gateway: goText, AuxiliaryAddresses: goStrings }))
+      .nullish(),
+  }),
+  Options: goStrings,
+  /** By container; attachments that outlived their container are called "ep-…". */
+  Containers: z
+    .record(z.string(), z.object({ EndpointID: goText, MacAddress: goText, IPv4Address: goText }))
+    .nullish(),
+})
+
+/** `GET /containers/{id}/json`. */
+const containerSchema = z.object({
+  State: z.object({ Running: goFlag }),
+  NetworkSettings: z.object({ SandboxKey: goText }),
+})
+
+export interface DockerNetworksOptions {
+  readonly docker: Docker
+  readonly isOurDriver: (name: string) => boolean
+  /** The name that networks of ours have as their IPAM driver. */
+  readonly driver: string
+  /** Asked first: a dockerd that is away or boots is not asked at all. */
+  readonly isConnected: () => boolean
+}
+
+/** This host's networks as Docker has them. */
+export function dockerNetworks(options: DockerNetworksOptions): KnownNetworks {
+  const { docker, isOurDriver, driver } = options
+  /** Not every call of dockerode can be given up itself. */
+  const ask = async <T>(call: () => Promise<T>): Promise<T> => {
+    if (!options.isConnected()) throw new Error('Docker is not connected')
+    const answer = call()
+    if (
+      await settlesWithin(
+        answer.catch(() => undefined),
+        CALL_MS,
+      )
+    )
+      return answer
+    throw new Error(`Docker did not answer within ${CALL_MS / 1000} s`)
+  }
+  return {
+    async list() {
+      const all = await ask(() => docker.listNetworks())
+      const known: KnownNetwork[] = []
+      for (const { Id, Driver } of all) {
+        if (!isOurDriver(Driver)) continue
+        // Removed meanwhile: not there any more.
+        const answer: unknown = await ask(() => docker.getNetwork(Id).inspect()).catch(
+          unlessMissing,
+        )
+        if (answer !== null) known.push(knownNetwork(answer, driver))
+      }
+      return known
+    },
+    async sandboxOf(containerId) {
+      const container = docker.getContainer(containerId)
+      const answer: unknown = await ask(() => container.inspect()).catch(unlessMissing)
+      if (answer === null) return null
+      const { State, NetworkSettings } = containerSchema.parse(answer)
+      return State.Running ? NetworkSettings.SandboxKey || null : null
+    },
+  }
+}
+
+/** What Docker says of one network, in our terms. */
+export function knownNetwork(answer: unknown, driver: string): KnownNetwork {
+  const { Id, Name, Internal, IPAM, Options, Containers } = networkSchema.parse(answer)
+  const [config] = IPAM.Config ?? []
+  const ipam =
+    IPAM.Driver === 'null' ? 'null' : isDriver(IPAM.Driver, driver) ? 'overlay-ts' : 'docker'
+  const bare = (address: string): string => address.replace(/\/\d+$/, '')
+  return {
+    id: Id,
+    name: Name,
+    ipam,
+    internal: Internal,
+    mtu: mtuOption(Options),
+    subnet: config?.Subnet || null,
+    gateway: bare(config?.Gateway ?? '') || null,
+    reserved: Object.values(config?.AuxiliaryAddresses ?? {}).map(bare),
+    endpoints: Object.entries(Containers ?? {}).flatMap(([containerId, attachment]) => {
+      const { EndpointID: id, MacAddress: mac, IPv4Address: address } = attachment
+      const isWhole = id !== '' && mac !== '' && address !== '' && !containerId.startsWith('ep-')
+      return isWhole ? [{ id, containerId, address, mac } satisfies KnownEndpoint] : []
+    }),
+  }
+}
+
+/** Docker's word that the thing asked for is gone. */
+function unlessMissing(error: unknown): null {
+  if ((error as { statusCode?: number }).statusCode === 404) return null
+  throw error
+}

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { getuid } from 'node:process'
 import { messageOf, OverlayError } from '../src/errors.ts'
 import { ETCD_IP, hostIp } from './address.ts'
@@ -6,7 +7,7 @@ import { EtcdHost } from './etcd-host.ts'
 import { imageArchive } from './image.ts'
 import { Machine } from './machine.ts'
 import { claimName, readRecord, thisProcess, writeRecord, type LabRecord } from './record.ts'
-import { removeAbandonedLabs, removeLab } from './remove.ts'
+import { powerOff, removeAbandonedLabs, removeLab } from './remove.ts'
 import { Switch } from './switch.ts'
 
 export interface LabOptions {
@@ -127,6 +128,18 @@ export class Lab implements AsyncDisposable {
       await host.startDocker()
       await host.importImage(await imageArchive())
     }
+    return host
+  }
+
+  /**
+   * Cuts a host's power and boots it again: everything in memory is gone, also its /run, and what is
+   * on disk is as it was. Its dockerd and its plugin are the caller's to start.
+   */
+  async reboot(name: string): Promise<DockerHost> {
+    const host = this.host(name)
+    await powerOff(this.name, name)
+    rmSync(host.machine.path('run'), { recursive: true, force: true })
+    await host.machine.boot(this.switch)
     return host
   }
 

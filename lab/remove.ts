@@ -4,7 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { waitFor } from '../test/support/wait.ts'
 import { tryCommand } from './command.ts'
 import { isFirstInPidNamespace } from './proc.ts'
-import { allRecords, isAbandoned, labDir, LABS_DIR, machineOf } from './record.ts'
+import {
+  allRecords,
+  cgroupName,
+  isAbandoned,
+  labDir,
+  LABS_DIR,
+  machineOf,
+  netnsName,
+} from './record.ts'
 
 /** Where iproute2 keeps named network namespaces. */
 const NAMESPACES_DIR = '/run/netns'
@@ -26,6 +34,18 @@ export async function removeLab(name: string): Promise<void> {
   }
   rmSync(labDir(name), { recursive: true, force: true, maxRetries: 5 })
   removeIfEmpty(LABS_DIR)
+}
+
+/**
+ * Cuts a machine's power: its processes, its network and its control groups are gone at once, its
+ * files stay.
+ */
+export async function powerOff(lab: string, machine: string): Promise<void> {
+  const netns = netnsName(lab, machine)
+  await killAll(netns)
+  await tryCommand(['ip', 'netns', 'delete', netns])
+  const root = cgroupRoot()
+  if (root !== undefined) await removeCgroup(join(root, cgroupName(lab, machine)))
 }
 
 /** Removes the labs whose processes ended without doing so, and gives their names. */

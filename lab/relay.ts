@@ -1,9 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { OverlayError } from '../src/errors.ts'
+import { spawn } from 'node:child_process'
 import { command } from './command.ts'
 import type { Faults } from './faults.ts'
+import { OrderProcess } from './order-process.ts'
 import type { RelayCounts, RelayOrder } from './run-relay.ts'
 
 const PROGRAM = new URL('run-relay.ts', import.meta.url).pathname
@@ -22,14 +20,10 @@ export interface RelayEnd {
  * port, as the kernel's netem does where it is built in. Its devices go with it.
  */
 export class Relay implements AsyncDisposable {
-  readonly #child: ChildProcess
-  readonly #lines: AsyncIterableIterator<string>
-  #errors = ''
+  readonly #program: OrderProcess
 
-  private constructor(child: ChildProcess) {
-    this.#child = child
-    this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
-    child.stderr!.on('data', (chunk) => (this.#errors += String(chunk)))
+  private constructor(program: OrderProcess) {
+    this.#program = program
   }
 
   /** Makes a device in each namespace, down and without addresses, and connects them. */
@@ -37,9 +31,9 @@ export class Relay implements AsyncDisposable {
     // In a nameless namespace of its own: two devices of these names are nobody else's concern.
     const words = ['--net', process.execPath, PROGRAM, String(port)]
     await using stack = new AsyncDisposableStack()
-    const relay = stack.use(new Relay(spawn('unshare', words, { stdio: 'pipe' })))
-    await relay.#answer()
-    const inside = ['nsenter', `--net=/proc/${relay.#child.pid}/ns/net`, 'ip', 'link', 'set', 'dev']
+    const started = await OrderProcess.start(spawn('unshare', words, { stdio: 'pipe' }))
+    const relay = stack.use(new Relay(started))
+    const inside = ['nsenter', `--net=/proc/${started.pid}/ns/net`, 'ip', 'link', 'set', 'dev']
     for (const [name, { netns, device }] of Object.entries({ left, right })) {
       await command([...inside, name, 'txqueuelen', String(QUEUE), 'netns', netns, 'name', device])
     }
@@ -58,20 +52,10 @@ export class Relay implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const exited = once(this.#child, 'exit')
-    this.#child.kill('SIGKILL')
-    await exited
+    await this.#program[Symbol.asyncDispose]()
   }
 
-  async #ask(order: RelayOrder): Promise<unknown> {
-    this.#child.stdin!.write(`${JSON.stringify(order)}\n`)
-    return this.#answer()
-  }
-
-  async #answer(): Promise<unknown> {
-    const { value, done } = await this.#lines.next()
-    if (done) throw new OverlayError('host_state', `the relay ended: ${this.#errors}`)
-    return JSON.parse(value)
+  #ask(order: RelayOrder): Promise<unknown> {
+    return this.#program.ask(order)
   }
 }

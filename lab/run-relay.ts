@@ -2,6 +2,7 @@ import { readSync } from 'node:fs'
 import { addressOf, errno, libc } from '../src/datapath/libc.ts'
 import { PacketMemory } from '../src/datapath/packet-memory.ts'
 import { POLLFD_LENGTH, POLLIN } from '../src/datapath/socket-abi.ts'
+import * as tun from '../src/datapath/tun-abi.ts'
 import { FaultMaker, type Faults, flipBit, NO_FAULTS, udpHeaderOf } from './faults.ts'
 
 /**
@@ -25,13 +26,6 @@ export interface RelayCounts {
 
 export type RelayOrder = 'counts' | { readonly faults: Faults }
 
-const O_RDWR = 0o2
-const O_NONBLOCK = 0o4000
-const TUNSETIFF = 0x4004_54ca
-const IFF_TAP = 0x0002
-const IFF_NO_PI = 0x1000
-const IFREQ_LENGTH = 40
-const IFREQ_FLAGS = 16
 const FRAME = 65_536
 /** Frames of one side before the other gets its turn. */
 const TURN = 64
@@ -76,11 +70,11 @@ for (;;) {
 }
 
 function openTap(name: string): number {
-  const fd = libc.open('/dev/net/tun', O_RDWR | O_NONBLOCK)
-  const ifreq = memory.reserve(IFREQ_LENGTH)
+  const fd = libc.open('/dev/net/tun', tun.O_RDWR | tun.O_NONBLOCK)
+  const ifreq = memory.reserve(tun.IFREQ_LENGTH)
   new TextEncoder().encodeInto(name, memory.bytes.subarray(ifreq))
-  memory.words[(ifreq + IFREQ_FLAGS) >>> 2] = IFF_TAP | IFF_NO_PI
-  if (fd < 0 || libc.ioctl(fd, TUNSETIFF, memory.base + ifreq) !== 0) {
+  memory.words[(ifreq + tun.IFREQ_FLAGS) >>> 2] = tun.IFF_TAP | tun.IFF_NO_PI
+  if (fd < 0 || libc.ioctl(fd, tun.TUNSETIFF, memory.base + ifreq) !== 0) {
     throw new Error(`no TAP: errno ${errno()}`)
   }
   return fd

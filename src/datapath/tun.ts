@@ -3,28 +3,8 @@ import { VNET_LENGTH } from '../packet/vnet-header.ts'
 import { EBUSY, EINVAL, EPERM, errnoName } from './errno.ts'
 import { errno, libc } from './libc.ts'
 import type { PacketMemory } from './packet-memory.ts'
+import * as abi from './tun-abi.ts'
 
-/**
- * Queues of a TUN device (Documentation/networking/tuntap.rst; include/uapi/linux/if_tun.h). The
- * device is made elsewhere and is persistent: it outlives this process, with its addresses and routes.
- */
-const O_RDWR = 0o2
-const O_NONBLOCK = 0o4000
-const O_CLOEXEC = 0o2000000
-
-const TUNSETIFF = 0x4004_54ca
-const TUNSETOFFLOAD = 0x4004_54d0
-const TUNSETVNETHDRSZ = 0x4004_54d8
-const TUNSETQUEUE = 0x4004_54d9
-
-const IFF_TUN = 0x0001
-const IFF_MULTI_QUEUE = 0x0100
-const IFF_DETACH_QUEUE = 0x0400
-const IFF_NO_PI = 0x1000
-const IFF_VNET_HDR = 0x4000
-
-const IFREQ_LENGTH = 40
-const IFREQ_FLAGS = 16
 const NAME_LIMIT = 15
 
 /**
@@ -49,7 +29,8 @@ export interface TunQueue {
 }
 
 /**
- * Attaches one more queue to an existing device.
+ * Attaches one more queue to an existing device (Documentation/networking/tuntap.rst). The device is made
+ * elsewhere and is persistent: it outlives this process, with its addresses and routes.
  * @throws OverlayError datapath
  */
 export function attachTun(name: string, scratch: PacketMemory): TunQueue {
@@ -57,7 +38,7 @@ export function attachTun(name: string, scratch: PacketMemory): TunQueue {
   if (name.length > NAME_LIMIT || libc.if_nametoindex(name) === 0) {
     throw new OverlayError('datapath', `there is no network device ${name} to attach to`)
   }
-  const fd = libc.open('/dev/net/tun', O_RDWR | O_NONBLOCK | O_CLOEXEC)
+  const fd = libc.open('/dev/net/tun', abi.O_RDWR | abi.O_NONBLOCK | abi.O_CLOEXEC)
   if (fd < 0) {
     throw new OverlayError('datapath', `cannot open /dev/net/tun: ${errnoName(errno())}`)
   }
@@ -65,8 +46,8 @@ export function attachTun(name: string, scratch: PacketMemory): TunQueue {
     setInterface(fd, name, scratch)
     const size = scratch.reserve(4)
     scratch.words[size >>> 2] = VNET_LENGTH
-    check(fd, TUNSETVNETHDRSZ, scratch.base + size, name)
-    const offload = OFFLOADS.find(({ bits }) => libc.ioctl(fd, TUNSETOFFLOAD, bits) === 0)
+    check(fd, abi.TUNSETVNETHDRSZ, scratch.base + size, name)
+    const offload = OFFLOADS.find(({ bits }) => libc.ioctl(fd, abi.TUNSETOFFLOAD, bits) === 0)
     return {
       fd,
       offload: offload?.name ?? 'none',
@@ -115,16 +96,17 @@ export function attachWorker(
  * (tun_flow_update in drivers/net/tun.c).
  */
 function detach(fd: number, name: string, scratch: PacketMemory): void {
-  const ifreq = scratch.reserve(IFREQ_LENGTH)
-  scratch.words[(ifreq + IFREQ_FLAGS) >>> 2] = IFF_DETACH_QUEUE
-  check(fd, TUNSETQUEUE, scratch.base + ifreq, name)
+  const ifreq = scratch.reserve(abi.IFREQ_LENGTH)
+  scratch.words[(ifreq + abi.IFREQ_FLAGS) >>> 2] = abi.IFF_DETACH_QUEUE
+  check(fd, abi.TUNSETQUEUE, scratch.base + ifreq, name)
 }
 
 function setInterface(fd: number, name: string, scratch: PacketMemory): void {
-  const ifreq = scratch.reserve(IFREQ_LENGTH)
+  const ifreq = scratch.reserve(abi.IFREQ_LENGTH)
   new TextEncoder().encodeInto(name, scratch.bytes.subarray(ifreq, ifreq + NAME_LIMIT))
-  scratch.words[(ifreq + IFREQ_FLAGS) >>> 2] = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE
-  check(fd, TUNSETIFF, scratch.base + ifreq, name)
+  scratch.words[(ifreq + abi.IFREQ_FLAGS) >>> 2] =
+    abi.IFF_TUN | abi.IFF_NO_PI | abi.IFF_VNET_HDR | abi.IFF_MULTI_QUEUE
+  check(fd, abi.TUNSETIFF, scratch.base + ifreq, name)
 }
 
 function check(fd: number, request: number, argument: number, name: string): void {

@@ -6,7 +6,7 @@ import { FORGED_FRAMES } from '../../support/naive-forgeries.ts'
 import type { Transferred } from '../../support/run-traffic.ts'
 import { eventually } from '../../support/wait.ts'
 import { lossOf } from './losses.ts'
-import { OrderProcess } from './order-process.ts'
+import { OrderProcess } from '../../../lab/order-process.ts'
 import type { FramesToSend } from './send-frames.ts'
 import { checksumErrors, NO_CHECKSUM_ERRORS, OWN, programIn, TwoHosts } from './two-hosts.ts'
 
@@ -24,8 +24,8 @@ test('under a flood of forgeries a good flow stays whole, and each forgery is co
   await using a = await hosts.ours('a')
   await using b = await hosts.ours('b')
   await hosts.a.run('ip', 'addr', 'add', '10.9.9.66/24', 'dev', 'u0')
-  await using inA = await OrderProcess.start(hosts.a, process.execPath, TRAFFIC)
-  await using _inB = await OrderProcess.start(hosts.b, process.execPath, TRAFFIC)
+  await using inA = await OrderProcess.start(programIn(hosts.a, process.execPath, TRAFFIC))
+  await using _inB = await OrderProcess.start(programIn(hosts.b, process.execPath, TRAFFIC))
 
   const order: FramesToSend = {
     to: '10.9.9.2',

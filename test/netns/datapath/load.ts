@@ -1,6 +1,7 @@
 import type { Heard, Load, Sent } from '../../support/run-udp-load.ts'
-import { OrderProcess } from './order-process.ts'
+import { OrderProcess } from '../../../lab/order-process.ts'
 import type { Site } from './sites.ts'
+import { programIn } from './two-hosts.ts'
 
 const PROGRAM = new URL('../../support/run-udp-load.ts', import.meta.url).pathname
 
@@ -20,7 +21,10 @@ export class LoadSource implements AsyncDisposable {
   }
 
   static async start(site: Site): Promise<LoadSource> {
-    return new LoadSource(await OrderProcess.start(site.container, process.execPath, PROGRAM), site)
+    return new LoadSource(
+      await OrderProcess.start(programIn(site.container, process.execPath, PROGRAM)),
+      site,
+    )
   }
 
   async send(to: Site, load: LoadTo): Promise<Sent> {
@@ -42,7 +46,7 @@ export class LoadSink implements AsyncDisposable {
   }
 
   static async start(site: Site): Promise<LoadSink> {
-    const started = await OrderProcess.start(site.container, process.execPath, PROGRAM)
+    const started = await OrderProcess.start(programIn(site.container, process.execPath, PROGRAM))
     await started.ask({ listen: [site.address(), PORT] })
     return new LoadSink(started)
   }

@@ -10,8 +10,8 @@ import {
   type Transfer,
   type Transferred,
 } from '../../support/run-traffic.ts'
-import { OrderProcess } from './order-process.ts'
-import { ForwarderProcess } from './two-hosts.ts'
+import { OrderProcess } from '../../../lab/order-process.ts'
+import { ForwarderProcess, programIn } from './two-hosts.ts'
 
 export const VXLAN_PORT = 8472
 const VNI = 7
@@ -249,7 +249,7 @@ export class Sites implements AsyncDisposable {
   async traffic(name: SiteName): Promise<Traffic> {
     const { container } = this.site(name)
     return new Traffic(
-      this.#stack.use(await OrderProcess.start(container, process.execPath, TRAFFIC)),
+      this.#stack.use(await OrderProcess.start(programIn(container, process.execPath, TRAFFIC))),
     )
   }
 

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface, type Interface } from 'node:readline'
+import { OrderProcess } from '../../../lab/order-process.ts'
 import type { CounterName } from '../../../src/datapath/counters.ts'
 import type { ForwardingTables } from '../../../src/datapath/tables.ts'
 import { formatCidr } from '../../../src/net/cidr.ts'
@@ -27,17 +26,10 @@ export function programIn(host: Netns, ...command: readonly string[]): ChildProc
 
 /** A forwarder in a process of its own. */
 export class ForwarderProcess implements AsyncDisposable {
-  readonly #child: ChildProcess
-  readonly #lines: AsyncIterableIterator<string>
-  readonly #exited: Promise<unknown>
-  #errors = ''
+  readonly #process: OrderProcess
 
-  private constructor(child: ChildProcess) {
-    this.#child = child
-    const lines: Interface = createInterface({ input: child.stdout! })
-    this.#lines = lines[Symbol.asyncIterator]()
-    this.#exited = once(child, 'exit')
-    child.stderr!.on('data', (chunk) => (this.#errors += String(chunk)))
+  private constructor(process: OrderProcess) {
+    this.#process = process
   }
 
   /** @throws Error with what the process printed when it does not start */
@@ -47,11 +39,7 @@ export class ForwarderProcess implements AsyncDisposable {
     nodeOptions: readonly string[] = [],
   ): Promise<ForwarderProcess> {
     const child = programIn(host, process.execPath, ...nodeOptions, PROGRAM, toJson(setup))
-    await using stack = new AsyncDisposableStack()
-    const forwarder = stack.use(new ForwarderProcess(child))
-    await forwarder.#answer()
-    stack.move()
-    return forwarder
+    return new ForwarderProcess(await OrderProcess.start(child))
   }
 
   async counters(): Promise<Record<CounterName, number>> {
@@ -63,7 +51,7 @@ export class ForwarderProcess implements AsyncDisposable {
   }
 
   get pid(): number {
-    return this.#child.pid!
+    return this.#process.pid
   }
 
   /** Pulls a descriptor away under a worker. */
@@ -77,39 +65,27 @@ export class ForwarderProcess implements AsyncDisposable {
 
   /** Ends it as a daemon ends. @returns its exit code */
   async stop(): Promise<number | null> {
-    this.#child.stdin!.write(`${JSON.stringify('stop' satisfies ForwarderOrder)}\n`)
-    await this.#exited
-    return this.#child.exitCode
+    this.#process.tell('stop' satisfies ForwarderOrder)
+    await this.#process.ended()
+    return this.#process.exitCode
   }
 
   /** kill -9. */
   async kill(): Promise<void> {
-    this.#child.kill('SIGKILL')
-    await this.#exited
+    await this.#process.kill()
   }
 
   /** Resolves with what it printed when it ends by itself. */
   async ended(): Promise<string> {
-    await this.#exited
-    return this.#errors
+    return this.#process.ended()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await endProgram(this.#child)
+    await this.#process[Symbol.asyncDispose]()
   }
 
-  async #ask(order: ForwarderOrder): Promise<unknown> {
-    this.#child.stdin!.write(`${toJson(order)}\n`)
-    return this.#answer()
-  }
-
-  async #answer(): Promise<unknown> {
-    const { value, done } = await this.#lines.next()
-    if (done) {
-      await this.#exited
-      throw new Error(this.#errors)
-    }
-    return JSON.parse(value)
+  #ask(order: ForwarderOrder): Promise<unknown> {
+    return this.#process.ask(order, toJson)
   }
 }
 

@@ -7,6 +7,7 @@ import type { LogLevel } from '../src/log.ts'
 import { formatCidr, type Cidr } from '../src/net/cidr.ts'
 import type { Ipv4 } from '../src/net/ipv4.ts'
 import { nearMiss } from './near-miss.ts'
+import { ownEtcdOf, type OwnEtcd } from './own-etcd.ts'
 import { Secret } from './secret.ts'
 import type { ListenAddress } from './setting-schemas.ts'
 import { SETTINGS, type Setting, type SettingName, type SettingValues } from './settings.ts'
@@ -20,6 +21,8 @@ export interface EtcdConfig {
   /** PEM texts, not paths. */
   readonly tls: { readonly ca: string; readonly cert?: string; readonly key?: Secret } | null
   readonly auth: { readonly user: string; readonly password: Secret } | null
+  /** How the etcd is reached that this process starts; null when endpoints are given. */
+  readonly own: OwnEtcd | null
 }
 
 /** A variable as it took effect. */
@@ -160,6 +163,7 @@ function assembleEtcd(values: Readable, problems: string[]): EtcdConfig {
     prefix: values.ETCD_PREFIX ?? '',
     tls: ca === null ? null : { ca, ...(cert && key && { cert, key: new Secret(key) }) },
     auth: user === null || password === null ? null : { user, password: new Secret(password) },
+    own: ownEtcdOf(values, problems),
   }
 }
 

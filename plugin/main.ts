@@ -92,10 +92,10 @@ try {
   for (const [, path] of sockets) servers.push(await listen(app, path))
   await controller.start()
   started.resolve()
-  void etcd.start()
   if (serviceManager) {
     await notifyReady(serviceManager).catch((error: unknown) => log.warn(messageOf(error)))
   }
+  etcd.start()
   const report = { controller, dockerConnected: () => docker.connected }
   const admin = await startAdmin({
     listen: config.adminListen,

@@ -145,6 +145,17 @@ function etcdOrigin(found: string): string {
   return `${url.protocol}//${url.hostname}:${port}`
 }
 
+export const etcdListen = reading(
+  "an IPv4 address of this host's own network, as 172.18.10.96 or 172.18.10.96:2379; 127.0.0.1:2380 for another port and this host only",
+  (found): ListenAddress | undefined => {
+    const [, host = '', port = ETCD_PORT] = /^([\d.]+)(?::(\d{1,5}))?$/.exec(found) ?? []
+    const isUsable = host === '127.0.0.1' || !isUnusable({ base: parseIpv4(host), length: 32 })
+    return isUsable && Number(port) >= 1 && Number(port) <= 65535
+      ? { host, port: Number(port) }
+      : undefined
+  },
+)
+
 export const listenAddress = reading(
   'an address and a port such as 127.0.0.1:9847 or [::1]:9847',
   (found): ListenAddress | undefined => {

@@ -5,6 +5,7 @@ import {
   dockerAddress,
   dscp,
   etcdEndpoints,
+  etcdListen,
   etcdPrefix,
   interfaceName,
   listenAddress,
@@ -86,6 +87,35 @@ export const SETTINGS = {
     meaning: 'File whose first line is the password for etcd, in place of ETCD_PASSWORD',
     whenUnset: NONE,
     schema: absolutePath,
+  },
+  ETCD_LISTEN: {
+    fallback: '',
+    meaning: "Address at which other hosts may use this host's own etcd; wants certificates",
+    whenUnset: 'this host only',
+    schema: etcdListen,
+  },
+  ETCD_LISTEN_CERT: {
+    fallback: '',
+    meaning: 'File with the certificate (PEM) that the own etcd shows to other hosts',
+    whenUnset: NONE,
+    schema: absolutePath,
+  },
+  ETCD_LISTEN_KEY: {
+    fallback: '',
+    meaning: 'File with the private key (PEM) of ETCD_LISTEN_CERT',
+    whenUnset: NONE,
+    schema: absolutePath,
+  },
+  ETCD_LISTEN_CACERT: {
+    fallback: '',
+    meaning: 'File with the certificates (PEM) that sign those of the hosts that are let in',
+    whenUnset: NONE,
+    schema: absolutePath,
+  },
+  ETCD_INSECURE: {
+    fallback: '0',
+    meaning: '1 lets everybody who reaches ETCD_LISTEN read and change the map',
+    schema: oneOf(['0', '1']),
   },
   IFACE: {
     fallback: '',

@@ -1,28 +1,30 @@
+import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
-import { messageOf } from '../src/errors.ts'
 import type { Log } from '../src/log.ts'
 import { parseIpv4, type Ipv4 } from '../src/net/ipv4.ts'
-import { isIPv4 } from 'node:net'
-import { startEmbeddedEtcd, type EmbeddedEtcd } from '../src/store/embedded-etcd.ts'
+import { EmbeddedEtcd } from '../src/store/embedded-etcd.ts'
 import { EtcdStore } from '../src/store/etcd.ts'
+import { GatedStore } from '../src/store/gated-store.ts'
 import type { Store } from '../src/store/store.ts'
 import type { Config } from './config.ts'
 
-/** Where the embedded etcd of a host without ETCD_ENDPOINTS listens. */
-const EMBEDDED = 'http://127.0.0.1:2379'
-
 export interface OpenedStore {
   readonly store: Store
-  /** Starts the embedded etcd if no other is configured; a given one is only connected to. */
-  start(): Promise<void>
+  /** Starts the embedded etcd if no other is configured; returns at once. */
+  start(): void
   close(): Promise<void>
 }
 
 /** The configured etcd, or the one this process starts. Opening it reaches nothing yet. */
 export function openStore(config: Config, log: Log): OpenedStore {
+  const { own } = config.etcd
+  return own === null ? openGiven(config) : openOwn({ stateDir: config.stateDir, own }, log)
+}
+
+function openGiven(config: Config): OpenedStore {
   const { endpoints, tls, auth } = config.etcd
   const store = new EtcdStore({
-    endpoints: endpoints.length > 0 ? endpoints : [EMBEDDED],
+    endpoints,
     ...(tls && {
       tls: {
         ca: tls.ca,
@@ -32,35 +34,43 @@ export function openStore(config: Config, log: Log): OpenedStore {
     }),
     ...(auth && { auth: { user: auth.user, password: auth.password.reveal() } }),
   })
-  let embedded: Promise<EmbeddedEtcd | null> = Promise.resolve(null)
-  const startEmbedded = async (): Promise<EmbeddedEtcd | null> => {
-    try {
-      const etcd = await startEmbeddedEtcd({ dataDir: join(config.stateDir, 'etcd'), log })
-      log.info({ endpoints: etcd.endpoints }, 'no ETCD_ENDPOINTS given: etcd runs embedded')
-      return etcd
-    } catch (error) {
-      log.error({ reason: messageOf(error) }, 'the embedded etcd does not run')
-      return null
-    }
-  }
+  return { store, start: () => undefined, close: () => store.close() }
+}
+
+function openOwn(
+  { stateDir, own }: { stateDir: string; own: NonNullable<Config['etcd']['own']> },
+  log: Log,
+): OpenedStore {
+  const embedded = new EmbeddedEtcd({ ...own, dataDir: join(stateDir, 'etcd'), log })
+  const { port, others } = own
+  const store = new GatedStore(new EtcdStore({ endpoints: [embedded.endpoint] }), embedded)
   return {
     store,
-    async start() {
-      if (endpoints.length === 0) embedded = startEmbedded()
-      await embedded
+    start() {
+      const door = others === null ? null : `${others.ip}:${port}`
+      log.info(
+        door === null
+          ? 'no ETCD_ENDPOINTS given: etcd runs here, for this host only (ETCD_LISTEN opens it to others)'
+          : `no ETCD_ENDPOINTS given: etcd runs here, also for the other hosts at ${door}`,
+      )
+      if (others !== null && !others.tls?.clientCa) {
+        log.warn(
+          `ETCD_INSECURE=1: whoever reaches ${door} can read and change which host each container's packets go to`,
+        )
+      }
+      embedded.start()
     },
     async close() {
       await store.close()
-      // One that is only coming up is waited for: it would outlive this process.
-      await (await embedded)?.stop()
+      await embedded.stop()
     },
   }
 }
 
 /** The endpoints that are given by number: no lease of another host may cover them. */
 export function etcdAddresses(config: Config): Ipv4[] {
-  return config.etcd.endpoints
-    .map((endpoint) => new URL(endpoint).hostname)
-    .filter((host) => isIPv4(host))
-    .map(parseIpv4)
+  const { endpoints, own } = config.etcd
+  const hosts = endpoints.map((endpoint) => new URL(endpoint).hostname)
+  if (own?.others) hosts.push(own.others.ip)
+  return hosts.filter((host) => isIPv4(host)).map(parseIpv4)
 }

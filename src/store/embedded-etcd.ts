@@ -1,167 +1,201 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf, OverlayError } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { loopbackUrl, type EtcdPlace } from './etcd-flags.ts'
+import { EtcdProcess, healthOf } from './etcd-process.ts'
+import { etcdVersion } from './etcd-program.ts'
+import { relieveEtcd, type Relief } from './etcd-space.ts'
 
-export interface EmbeddedEtcdOptions {
-  /** Folder of its data, its log and its process id. */
-  readonly dataDir: string
+export interface EmbeddedEtcdOptions extends Omit<EtcdPlace, 'quotaBytes'> {
   readonly log: Log
-  /** Address to listen on: 127.0.0.1, or an underlay address once other hosts use this etcd. */
-  readonly ip?: string
-  /** 2379 unless told. */
-  readonly port?: number
+  /** 2 GiB unless told: ten thousand times what a hundred hosts write. */
+  readonly quotaBytes?: number
   /** The program; "etcd" on the PATH unless told. */
   readonly program?: string
+  /** Between two looks at its health; five seconds unless told. */
+  readonly lookMs?: number
 }
 
-export interface EmbeddedEtcd {
-  readonly endpoints: readonly string[]
-  /** Ends the program and waits until it is gone. */
-  stop(): Promise<void>
-}
+const QUOTA_BYTES = 2 * 1024 ** 3
+const LOOK_MS = 5000
+/** Looks that may bring no answer before a hung etcd is ended: a disk may stall for seconds. */
+const PATIENT_LOOKS = 4
+/** Between two tries to make room in a full database. */
+const RELIEF_MS = 60_000
+const FIRST_PAUSE_MS = 200
+const MAX_PAUSE_MS = 30_000
+/** One that ran for so long is started again at once. */
+const STEADY_MS = 60_000
 
-const START_MS = 20_000
-/** How long a leftover may take to answer before it is replaced. */
-const LEFTOVER_MS = 3000
-const STOP_MS = 5000
-const POLL_MS = 50
-/** A single member talks to no peer; its peer listener takes any port and this one is only a name. */
-const PEER_NAME = 'http://127.0.0.1:2380'
-
-async function answers(endpoint: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1000) })
-    const { health } = (await response.json()) as { health?: unknown }
-    return health === 'true' || health === true
-  } catch {
-    return false
-  }
-}
-
-async function until(condition: () => Promise<boolean>, ms: number): Promise<boolean> {
-  const deadline = performance.now() + ms
-  while (performance.now() < deadline) {
-    if (await condition()) return true
-    await sleep(POLL_MS)
-  }
-  return false
-}
-
-/** The command line of a live process; empty when there is none, or only a zombie. */
-async function commandOf(pid: number): Promise<string> {
-  try {
-    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ')
-  } catch {
-    return ''
-  }
-}
-
-async function end(pid: number, dataFlag: string): Promise<void> {
-  const gone = async (): Promise<boolean> => !(await commandOf(pid)).includes(dataFlag)
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    if (await gone()) return
-    process.kill(pid, signal)
-    if (await until(gone, STOP_MS)) return
-  }
-}
-
-function launch(
-  program: string,
-  args: readonly string[],
-  logFile: string,
-): Promise<ChildProcess & { pid: number }> {
-  // A file and not a pipe: when we die it writes on, and is found again by the next start.
-  const fd = openSync(logFile, 'w', 0o600)
-  const child = spawn(program, args, { stdio: ['ignore', fd, fd], detached: true })
-  closeSync(fd)
-  return new Promise((resolve, reject) => {
-    child.once('spawn', () => resolve(child as ChildProcess & { pid: number }))
-    child.once('error', (error) =>
-      reject(
-        new OverlayError(
-          'host_state',
-          `the program ${program} cannot be started (${messageOf(error)}): install it (Debian: apt-get install etcd-server) or set ETCD_ENDPOINTS to an etcd that runs`,
-          { cause: error },
-        ),
-      ),
-    )
-  })
-}
+type State =
+  | { readonly is: 'up' }
+  /** Over by an accident, or never begun: it comes, or it shows why not. */
+  | { readonly is: 'starting'; readonly reason: string }
+  /** Its last start met this; the next is tried all the same. */
+  | { readonly is: 'failed'; readonly reason: string }
 
 /**
- * The real etcd as a child of ours, for a host that was given none. One that a dead predecessor
- * left behind is taken over, so that killing this process costs no key.
- *
- * @throws OverlayError host_state when the program is missing or does not come up; the end of its
- *   log is in the message
+ * The real etcd as a child of ours, for a host that was given none: started again whenever it ends or
+ * hangs, with growing pauses while that does not help, and never without its reason in the log.
  */
-export async function startEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<EmbeddedEtcd> {
-  const { dataDir, log, ip = '127.0.0.1', port = 2379, program = 'etcd' } = options
-  const endpoint = `http://${ip}:${port}`
-  const pidFile = join(dataDir, 'etcd.pid')
-  const logFile = join(dataDir, 'etcd.log')
-  const dataFlag = `--data-dir=${join(dataDir, 'data')}`
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+export class EmbeddedEtcd {
+  readonly #place: EtcdPlace
+  readonly #program: string
+  readonly #lookMs: number
+  readonly #log: Log
+  readonly #stopping = new AbortController()
+  readonly #stopped = Promise.withResolvers<void>()
+  #state: State = { is: 'starting', reason: 'it has not been started yet' }
+  #waiting: (() => void)[] = []
+  #process: EtcdProcess | null = null
+  #running: Promise<void> | null = null
+  #told: string | null = null
 
-  const running = (pid: number): EmbeddedEtcd => ({
-    endpoints: [endpoint],
-    stop: async () => {
-      await end(pid, dataFlag)
-      await rm(pidFile, { force: true })
-    },
-  })
+  constructor(options: EmbeddedEtcdOptions) {
+    const { dataDir, port, others, quotaBytes = QUOTA_BYTES } = options
+    this.#place = { dataDir, port, others, quotaBytes }
+    this.#program = options.program ?? 'etcd'
+    this.#lookMs = options.lookMs ?? LOOK_MS
+    this.#log = options.log
+  }
 
-  const leftover = Number(await readFile(pidFile, 'utf8').catch(() => '0'))
-  const command = await commandOf(leftover)
-  if (command.includes(dataFlag)) {
-    const same = command.includes(`--listen-client-urls=${endpoint} `)
-    if (same && (await until(() => answers(endpoint), LEFTOVER_MS))) {
-      log.info(`the embedded etcd, process ${leftover}, is still running and is used again`)
-      return running(leftover)
+  /** Where this host itself reaches it. */
+  get endpoint(): string {
+    return loopbackUrl(this.#place)
+  }
+
+  /** The number of its process; null while there is none. */
+  get pid(): number | null {
+    return this.#process?.pid ?? null
+  }
+
+  /** Begins to keep it running, until `stop`; returns at once. */
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** Ends it and waits until it is gone. */
+  async stop(): Promise<void> {
+    this.#turn({ is: 'failed', reason: 'it was stopped' })
+    this.#stopping.abort()
+    this.#stopped.resolve()
+    await this.#running
+  }
+
+  /**
+   * Waits for a start that is under way.
+   * @returns null when it runs, else why it does not: what its last start met, or that it takes longer
+   */
+  async trouble(patienceMs: number): Promise<string | null> {
+    if (this.#state.is === 'starting' && patienceMs > 0) {
+      const turned = new Promise<void>((resolve) => this.#waiting.push(resolve))
+      const patience = new AbortController()
+      const expired = sleep(patienceMs, undefined, { signal: patience.signal }).catch(
+        () => undefined,
+      )
+      await Promise.race([turned, expired])
+      patience.abort()
     }
-    await end(leftover, dataFlag)
+    return this.#state.is === 'up' ? null : this.#state.reason
   }
 
-  if (await answers(endpoint)) {
-    throw new OverlayError(
-      'host_state',
-      `another etcd answers at ${endpoint}, where the embedded one was to listen: set ETCD_ENDPOINTS=${endpoint} to use that one`,
-    )
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    for (let failures = 0; !signal.aborted;) {
+      const begun = performance.now()
+      const over = await this.#serve().then(
+        (reason) => ({ is: 'starting' as const, reason }),
+        (error: unknown) => ({ is: 'failed' as const, reason: messageOf(error) }),
+      )
+      await this.#process?.end('SIGKILL')
+      this.#process = null
+      if (signal.aborted) break
+      failures = performance.now() - begun > STEADY_MS ? 1 : failures + 1
+      this.#tell(over)
+      const pause = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures)
+      await sleep(pause, undefined, { signal }).catch(() => undefined)
+    }
   }
-  const child = await launch(
-    program,
-    [
-      '--name=overlay-ts',
-      dataFlag,
-      `--listen-client-urls=${endpoint}`,
-      `--advertise-client-urls=${endpoint}`,
-      '--listen-peer-urls=http://127.0.0.1:0',
-      `--initial-advertise-peer-urls=${PEER_NAME}`,
-      `--initial-cluster=overlay-ts=${PEER_NAME}`,
-      '--auto-compaction-mode=periodic',
-      '--auto-compaction-retention=1h',
-      '--logger=zap',
-      '--log-level=warn',
-    ],
-    logFile,
-  )
-  await writeFile(pidFile, String(child.pid))
-  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
-  const settled = await until(async () => ended() || (await answers(endpoint)), START_MS)
-  if (settled && !ended()) {
-    child.unref()
-    child.once('exit', (code, signal) =>
-      log.error(`the embedded etcd ended (${signal ?? `exit ${code}`}); see ${logFile}`),
+
+  /** Starts it and sees it through. @returns why it is over @throws OverlayError why it could not start */
+  async #serve(): Promise<string> {
+    const { signal } = this.#stopping
+    const version = await etcdVersion(this.#program)
+    if (signal.aborted) return 'it was stopped'
+    const etcd = await EtcdProcess.launch(this.#place, this.#program, this.#log)
+    this.#process = etcd
+    await etcd.untilServing(signal)
+    this.#log.info(
+      { process: etcd.pid, version, data: this.#place.dataDir },
+      `this host's own etcd answers at ${this.endpoint}`,
     )
-    log.info(`the embedded etcd, process ${child.pid}, answers at ${endpoint}`)
-    return running(child.pid)
+    this.#told = null
+    this.#turn({ is: 'up' })
+    return this.#watch(etcd)
   }
-  await end(child.pid, dataFlag)
-  await rm(pidFile, { force: true })
-  const said = (await readFile(logFile, 'utf8')).trim().split('\n').slice(-3).join('\n')
-  throw new OverlayError('host_state', `etcd did not come up at ${endpoint}:\n${said}`)
+
+  /** Looks after a running one. @returns why that is over, and it is gone */
+  async #watch(etcd: EtcdProcess): Promise<string> {
+    const { signal } = this.#stopping
+    let silentSince: number | null = null
+    let nextRelief = 0
+    for (;;) {
+      const look = new AbortController()
+      const waited = sleep(this.#lookMs, undefined, { signal: look.signal }).catch(() => undefined)
+      await Promise.race([waited, etcd.gone, this.#stopped.promise])
+      look.abort()
+      if (signal.aborted) {
+        await etcd.end()
+        return 'it was stopped'
+      }
+      if (etcd.ended !== null) {
+        const said = etcd.lastWords.split('\n').slice(-2).join('; ')
+        return `it ended (${etcd.ended}${said && `: ${said}`})`
+      }
+      const begun = performance.now()
+      const health = await healthOf(this.endpoint, this.#lookMs)
+      if (health === 'well') {
+        silentSince = null
+        nextRelief = 0
+        continue
+      }
+      if (health === 'sick' && begun < nextRelief) continue
+      const relief = health === 'sick' ? await this.#relieve() : null
+      if (relief !== null) {
+        if (!relief.relieved) nextRelief = begun + RELIEF_MS
+        continue
+      }
+      silentSince ??= begun
+      const silentFor = performance.now() - silentSince
+      if (silentFor < PATIENT_LOOKS * this.#lookMs) continue
+      await etcd.end('SIGKILL')
+      return `it did not answer for ${Math.round(silentFor / 1000)} s and was ended`
+    }
+  }
+
+  /** @returns what etcd itself says it suffers from, so that ending it would not help; null for nothing */
+  async #relieve(): Promise<Relief | null> {
+    try {
+      const relief = await relieveEtcd(this.endpoint, this.#place.quotaBytes)
+      if (relief !== null) this.#log[relief.relieved ? 'warn' : 'error'](relief.what)
+      return relief
+    } catch (error) {
+      this.#log.warn(`etcd does not say what it suffers from: ${messageOf(error)}`)
+      return null
+    }
+  }
+
+  #tell(over: Exclude<State, { is: 'up' }>): void {
+    this.#turn(over)
+    const { reason } = over
+    // Tried for ever, told once.
+    if (reason !== this.#told) this.#log.error(`this host's own etcd does not run: ${reason}`)
+    this.#told = reason
+  }
+
+  #turn(state: State): void {
+    this.#state = state
+    if (state.is === 'starting') return
+    for (const wake of this.#waiting.splice(0)) wake()
+  }
 }

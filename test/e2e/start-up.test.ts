@@ -2,14 +2,13 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test, type TestContext } from 'node:test'
-import { argv } from '../../lab/argv.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
 import { Lab } from '../../lab/lab.ts'
 import { messageOf } from '../../src/errors.ts'
 import { explainFailure } from '../support/lab.ts'
 import { UnixClient } from '../support/unix-client.ts'
-import { eventually, waitFor } from '../support/wait.ts'
-import { createForm, createNetwork, NETWORK_FORMS } from './support/network-forms.ts'
+import { waitFor } from '../support/wait.ts'
+import { createForm } from './support/network-forms.ts'
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'plugin', 'main.ts')
 const SOCKET = '/run/docker/plugins/overlay-ts.sock'
@@ -58,7 +57,12 @@ describe('overlay-ts starts', { concurrency: false }, () => {
       const before = await host.stateText()
       const files = await host.exec('find', host.machine.dir, '-maxdepth', '1')
       const shown = await runProgram(
-        { ETCD_USER: 'root', ETCD_PASSWORD: 'geheim', NETWORK: '10.64.0.0/12' },
+        {
+          ETCD_ENDPOINTS: 'http://172.18.10.95:2379',
+          ETCD_USER: 'root',
+          ETCD_PASSWORD: 'geheim',
+          NETWORK: '10.64.0.0/12',
+        },
         ['--check'],
       )
       assert.match(shown, /^NETWORK +10\.64\.0\.0\/12$/m)
@@ -152,35 +156,6 @@ describe('overlay-ts starts', { concurrency: false }, () => {
     assert.equal(await lab.etcdText('/overlay-ts/hosts/'), '')
   })
 
-  inLab('with an etcd of its own when it is given none', async () => {
-    await host.startPlugin()
-    await host.container('still').remove()
-    await host.docker('network', 'rm', 'web')
-    await host.stopPlugin()
-
-    const env = { ETCD_ENDPOINTS: '' }
-    await host.startPlugin({ env })
-    await eventually(() => createNetwork(host, 'own', NETWORK_FORMS.web), {
-      what: 'a network on the embedded etcd',
-      timeout: 30_000,
-    })
-    const own = await etcdsOf(host)
-    assert.equal(own.length, 1, 'etcd runs on the host')
-    await host.killPlugin()
-    await host.startPlugin({ env })
-    const container = await host.run('alone', { network: 'own' })
-    assert.match(await container.ip(), /^10\.32\./)
-    await eventually(async () => assert.match(await readyz(host), /^ok/), {
-      what: 'the plugin to be ready with its etcd',
-      timeout: 30_000,
-    })
-    assert.deepEqual(await etcdsOf(host), own)
-    await container.remove()
-    await host.docker('network', 'rm', 'own')
-    await host.stopPlugin()
-    assert.deepEqual(await etcdsOf(host), [])
-  })
-
   /** Runs the program on the host to its end. */
   function runProgram(env: Record<string, string>, words: readonly string[]): Promise<string> {
     const settings = Object.entries({ STATE_DIR: host.machine.path('nowhere'), ...env })
@@ -218,15 +193,4 @@ async function startTimed(host: DockerHost): Promise<number> {
       .filter((line) => line.includes('"overlay-ts starts"'))
       .map((line) => JSON.parse(line) as { time: string })
   return answered - Date.parse(starts().at(-1)?.time ?? '')
-}
-
-/** The numbers of the etcd processes on a host. */
-async function etcdsOf(host: DockerHost): Promise<string[]> {
-  // Without one pgrep exits 1.
-  const pids = await host.exec('sh', '-c', 'pgrep -x etcd || true')
-  return pids.split('\n').filter(Boolean)
-}
-
-function readyz(host: DockerHost): Promise<string> {
-  return host.exec(...argv`timeout 5 busybox wget -q -O - http://127.0.0.1:9847/readyz`)
 }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 
 const exec = promisify(execFile)
 
-/** An authority of its own with a server pair for 127.0.0.1 and a client pair, as PEM files. */
+/** An authority of its own with a server pair for loopback or the addresses given, and a client pair, as PEM files. */
 export class Certificates implements AsyncDisposable {
   readonly #folder: string
 
@@ -14,13 +14,14 @@ export class Certificates implements AsyncDisposable {
     this.#folder = folder
   }
 
-  static async create(): Promise<Certificates> {
+  static async create(addresses = ['127.0.0.1', '127.0.0.2']): Promise<Certificates> {
     const made = new Certificates(await mkdtemp(join(tmpdir(), 'ovt-certs-')))
     const openssl = (command: string): Promise<unknown> =>
       exec('openssl', command.split(' '), { cwd: made.#folder })
     const pair = (name: string): string => `-newkey rsa:2048 -nodes -keyout ${name}.key`
     await openssl(`req -x509 -out ca.crt -days 2 -subj /CN=test-authority ${pair('ca')}`)
-    await writeFile(made.file('san'), 'subjectAltName=IP:127.0.0.1\n')
+    const names = addresses.map((ip) => `IP:${ip}`).join(',')
+    await writeFile(made.file('san'), `subjectAltName=${names}\n`)
     for (const name of ['server', 'client']) {
       await openssl(`req -out ${name}.csr -subj /CN=${name} ${pair(name)}`)
       await openssl(

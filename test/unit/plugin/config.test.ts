@@ -37,7 +37,13 @@ test('the forwarder has a thread for two cores, at least one and at most four', 
 
 test('an empty environment gives the documented defaults', () => {
   const config = loadConfig({})
-  assert.deepEqual(config.etcd, { endpoints: [], prefix: '/overlay-ts', tls: null, auth: null })
+  assert.deepEqual(config.etcd, {
+    endpoints: [],
+    prefix: '/overlay-ts',
+    tls: null,
+    auth: null,
+    own: { port: 2379, others: null },
+  })
   assert.equal(formatCidr(config.network), '10.32.0.0/12')
   assert.equal(config.poolLength, 17)
   assert.equal(config.subnetLength, 24)
@@ -124,6 +130,7 @@ test('every variable is taken', (t) => {
 
 test('user and password come from the first line of files', (t) => {
   const config = loadConfig({
+    ETCD_ENDPOINTS: 'http://a:1',
     ETCD_USER_FILE: fileWith(t, 'root\n'),
     ETCD_PASSWORD_FILE: fileWith(t, 'hunter2\nsecond line\n'),
   })
@@ -167,6 +174,17 @@ test('a wrong value of any variable is refused', () => {
     ],
     ETCD_PREFIX: ['overlay-ts', '/overlay-ts/', '/', '/a//b', '/a b'],
     ETCD_CACERT: ['ca.pem', '/nonexistent/ca.pem'],
+    ETCD_LISTEN: [
+      '0.0.0.0',
+      '127.0.0.2',
+      'fd00::1',
+      'host-96',
+      '172.18.10.96:0',
+      '172.18.10.96:70000',
+      ':2379',
+    ],
+    ETCD_LISTEN_CERT: ['server.crt'],
+    ETCD_INSECURE: ['yes', '2'],
     IFACE: ['sixteen-letters-', 'a b', 'a/b', 'eth0:1'],
     HOST_IP: ['fd00::1', '010.1.1.1', '224.0.0.1', '0.0.0.0', 'example.org'],
     NETWORK: ['fd00::/64', '10.0.0.0', '10.0.0.0/29', '127.0.0.0/8', '0.0.0.0/0', '224.0.0.0/8'],
@@ -211,10 +229,12 @@ test('settings of etcd that need each other are asked for', (t) => {
   assert.deepEqual(problemsOf({ ...https, ETCD_KEY: file, ETCD_CACERT: file }), [
     'ETCD_CERT: wanted since ETCD_KEY is set, found nothing',
   ])
-  assert.deepEqual(problemsOf({ ETCD_USER: 'root' }), [
+  const http = { ETCD_ENDPOINTS: 'http://a:1' }
+  assert.deepEqual(problemsOf({ ...http, ETCD_USER: 'root' }), [
     'ETCD_PASSWORD: wanted since ETCD_USER is set, found nothing',
   ])
-  assert.deepEqual(problemsOf({ ETCD_USER: 'a', ETCD_PASSWORD: 'b', ETCD_PASSWORD_FILE: file }), [
+  const both = { ETCD_USER: 'a', ETCD_PASSWORD: 'b', ETCD_PASSWORD_FILE: file }
+  assert.deepEqual(problemsOf({ ...http, ...both }), [
     'ETCD_PASSWORD: wanted this or ETCD_PASSWORD_FILE, found both',
   ])
   assert.deepEqual(problemsOf({ ETCD_ENDPOINTS: 'http://a:1', ETCD_CACERT: file }), [
@@ -243,7 +263,7 @@ test('names of other programs are none of our business', () => {
   const others =
     'ETCD_NAME ETCD_DATA_DIR ETCD_CERT_FILE ETCD_KEY_FILE ETCD_TRUSTED_CA_FILE ' +
     'ETCDCTL_ENDPOINTS ETCDCTL_CACERT ETCDCTL_CERT ETCDCTL_KEY ETCDCTL_USER ' +
-    'ETCDCTL_PASSWORD ETCD_CORS LOGLEVEL NETWORKS SOCKETS ' +
+    'ETCDCTL_PASSWORD ETCD_CORS ETCD_LISTEN_CLIENT_URLS ETCD_LISTEN_PEER_URLS LOGLEVEL NETWORKS SOCKETS ' +
     'DOCKER_HOSTS HOSTNAME PATH PWD HOME ' +
     'DOCKER_CONFIG NODE_OPTIONS STATE_DIRECTORY'
   assert.deepEqual(problemsOf(Object.fromEntries(others.split(' ').map((name) => [name, 'x']))), [])

@@ -19,6 +19,7 @@ fail() {
 PARTS='dockerd:docker.io docker:docker.io containerd:docker.io etcd:etcd-server etcdctl:etcd-client
   ip:iproute2 bridge:iproute2 nft:nftables iptables:iptables
   busybox:busybox-static nsenter:util-linux setpriv:util-linux ps:procps
+  systemctl:systemd systemd-analyze:systemd docker-compose:docker-compose curl:curl
   tshark:tshark tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 sockperf:sockperf socat:socat
   docker-registry:docker-registry
   python3:python3 make:make g++:g++'

@@ -13,21 +13,27 @@ import {
 import { join } from 'node:path'
 import { argv } from '../lab/argv.ts'
 import { runProgram } from './program.ts'
-import { BUILD_DIR, layOut, releaseTime, releaseVersion } from './release-tree.ts'
+import {
+  BUILD_DIR,
+  layOut,
+  releaseTime,
+  releaseVersion,
+  type BuildOptions,
+} from './release-tree.ts'
 
 const DEBIAN = join(import.meta.dirname, 'debian')
 const SCRIPTS = ['postinst', 'prerm', 'postrm']
 
 /**
- * Writes build/overlay-ts_VERSION_amd64.deb: the same tree as the tarball in /opt/overlay-ts, the unit,
+ * Writes overlay-ts_VERSION_amd64.deb: the same tree as the tarball in /opt/overlay-ts, the unit,
  * the settings file as a configuration file, and the command overlay-ts.
  * @returns its path
  */
-export async function buildDeb(): Promise<string> {
-  mkdirSync(BUILD_DIR, { recursive: true })
+export async function buildDeb({ dir = BUILD_DIR, level = 6 }: BuildOptions = {}): Promise<string> {
+  mkdirSync(dir, { recursive: true })
   const version = releaseVersion()
-  const path = join(BUILD_DIR, `overlay-ts_${version}_amd64.deb`)
-  const work = mkdtempSync(join(BUILD_DIR, 'deb-'))
+  const path = join(dir, `overlay-ts_${version}_amd64.deb`)
+  const work = mkdtempSync(join(dir, 'deb-'))
   try {
     const root = join(work, 'root')
     const own = join(root, 'opt', 'overlay-ts')
@@ -43,7 +49,7 @@ export async function buildDeb(): Promise<string> {
     writeControl(join(root, 'DEBIAN'), { VERSION: version, INSTALLED_KIB: kib })
     // Packages are equal for equal input when dpkg-deb is told the time.
     await runProgram(
-      argv`env SOURCE_DATE_EPOCH=${await releaseTime()} dpkg-deb --root-owner-group -Zgzip -z6
+      argv`env SOURCE_DATE_EPOCH=${await releaseTime()} dpkg-deb --root-owner-group -Zgzip -z${level}
         --build ${root} ${join(work, 'made.deb')}`,
     )
     renameSync(join(work, 'made.deb'), path)

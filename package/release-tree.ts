@@ -18,6 +18,13 @@ const ROOT = join(import.meta.dirname, '..')
 /** Where everything built goes. */
 export const BUILD_DIR = join(ROOT, 'build')
 
+export interface BuildOptions {
+  /** Where the file goes; build/ unless told. */
+  readonly dir?: string
+  /** Of gzip, 1 to 9; 6 unless told. */
+  readonly level?: number
+}
+
 /** The product's own; node_modules comes beside it. */
 const OWN = ['bin', 'docs', 'plugin', 'src', 'CHANGELOG.md', 'LICENSE', 'README.md']
 

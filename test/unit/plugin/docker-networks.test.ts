@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { knownNetwork } from '../../../plugin/docker-networks.ts'
+
+/** What dockerd 20.10 answers to `GET /networks/{id}`, shortened. */
+const ANSWER = {
+  Name: 'web',
+  Id: '1f0a9c27e6b3',
+  Scope: 'local',
+  Driver: 'overlay-ts',
+  Internal: false,
+  IPAM: {
+    Driver: 'overlay-ts',
+    Options: { overlay: 'web' },
+    Config: [{ Subnet: '10.32.5.0/24', Gateway: '10.32.5.1/24' }],
+  },
+  Containers: {
+    c0ffee: {
+      Name: 'db',
+      EndpointID: 'e1',
+      MacAddress: '02:42:0a:20:05:02',
+      IPv4Address: '10.32.5.2/17',
+      IPv6Address: '',
+    },
+    'ep-e2': {
+      Name: 'gone',
+      EndpointID: 'e2',
+      MacAddress: '02:42:0a:20:05:03',
+      IPv4Address: '10.32.5.3/17',
+    },
+    beef: { Name: 'starting', EndpointID: 'e3', MacAddress: '', IPv4Address: '' },
+  },
+  Options: { mtu: '1400' },
+  Labels: {},
+}
+
+test('a network is what Docker shows of it, with the containers that run', () => {
+  assert.deepEqual(knownNetwork(ANSWER, 'overlay-ts'), {
+    id: '1f0a9c27e6b3',
+    name: 'web',
+    ipam: 'overlay-ts',
+    internal: false,
+    mtu: 1400,
+    subnet: '10.32.5.0/24',
+    gateway: '10.32.5.1',
+    reserved: [],
+    endpoints: [
+      { id: 'e1', containerId: 'c0ffee', address: '10.32.5.2/17', mac: '02:42:0a:20:05:02' },
+    ],
+  })
+})
+
+test('its address management is told by the name of its driver', () => {
+  const ipamOf = (Driver: string): string =>
+    knownNetwork({ ...ANSWER, IPAM: { Driver, Config: null } }, 'overlay-ts').ipam
+  assert.equal(ipamOf('default'), 'docker')
+  assert.equal(ipamOf('null'), 'null')
+  assert.equal(ipamOf('registry.example/overlay-ts:1.0'), 'overlay-ts')
+  assert.equal(ipamOf('somebody-else'), 'docker')
+})
+
+test("reserved addresses come without their lengths, and Go's empty values are empty", () => {
+  const Config = [
+    { Subnet: '10.40.0.0/16', AuxiliaryAddresses: { a: '10.40.5.9', b: '10.40.5.8/24' } },
+  ]
+  const bare = { ...ANSWER, IPAM: { Driver: 'default', Config }, Options: null, Containers: null }
+  const { reserved, gateway, mtu, endpoints } = knownNetwork(bare, 'overlay-ts')
+  assert.deepEqual(
+    [reserved, gateway, mtu, endpoints],
+    [['10.40.5.9', '10.40.5.8'], null, null, []],
+  )
+})

@@ -55,6 +55,13 @@ export function refusal(error: unknown, endpoint: string): OverlayError {
   if (IMPOSSIBLE.test(text)) {
     return new OverlayError('bad_input', `etcd refused the transaction: ${text}`, cause)
   }
+  if (/database space exceeded/.test(text)) {
+    return new OverlayError(
+      'store_unavailable',
+      `etcd at ${endpoint} is full and takes no writes (${text}): compact and defragment it, then take its alarm back (docs/etcd.md)`,
+      cause,
+    )
+  }
   const hint =
     error instanceof EtcdAuthenticationFailedError || error instanceof EtcdPermissionDeniedError
       ? '; check ETCD_USER and ETCD_PASSWORD, and the role of that user'

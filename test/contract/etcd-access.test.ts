@@ -101,6 +101,47 @@ test('a user with a password reads, writes and watches, also after etcd forgot i
   await assert.rejects(nobody.range('/x/'), { code: 'store_unavailable', message: /refused/ })
 })
 
+test('a role that may read and write the prefix is all that a user needs', async (t) => {
+  await using etcd = await EtcdServer.start()
+  for (const words of [
+    'user add root:s3cret',
+    'user grant-role root root',
+    'role add overlay-ts',
+    'role grant-permission overlay-ts --prefix=true readwrite /overlay-ts/',
+    'user add overlay-ts:pa55',
+    'user grant-role overlay-ts overlay-ts',
+    'auth enable',
+  ]) {
+    await etcd.ctl(...words.split(' '))
+  }
+  const auth = { user: 'overlay-ts', password: 'pa55' }
+  const store = open(t, { endpoints: etcd.endpoints, auth })
+  const { revision } = await store.range('/overlay-ts/')
+  const watched = new Watched(store, '/overlay-ts/', revision)
+  const lease = await store.grant(60)
+  await store.commit(
+    [{ key: '/overlay-ts/a', is: 'absent' }],
+    [{ put: '/overlay-ts/a', value: '1', lease }],
+  )
+  await store.revoke(lease)
+  await waitFor(() => watched.film.length === 2, { what: 'what was written and its end' })
+  await watched.stop()
+  await assert.rejects(store.range('/others/'), {
+    code: 'store_unavailable',
+    message: /permission denied.*the role of that user/,
+  })
+})
+
+test('a full etcd is named as such, with what to do', async (t) => {
+  await using etcd = await EtcdServer.start({ flags: { 'quota-backend-bytes': '4000000' } })
+  const store = open(t, { endpoints: etcd.endpoints })
+  const value = 'x'.repeat(500_000)
+  const fill = async (): Promise<void> => {
+    for (let n = 0; n < 40; n++) await store.commit([], [{ put: `/x/${n}`, value }])
+  }
+  await assert.rejects(fill(), { code: 'store_unavailable', message: /is full .*docs\/etcd\.md/ })
+})
+
 test('an endpoint that is dead costs nothing but a moment', async (t) => {
   await using etcd = await EtcdServer.start()
   const endpoints = [await deadEndpoint(), await deadEndpoint(), ...etcd.endpoints]

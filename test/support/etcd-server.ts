@@ -20,6 +20,8 @@ export interface EtcdServerOptions {
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string }
   /** PEM files with which this helper itself asks for health and compaction. */
   readonly clientTls?: { readonly ca: string; readonly cert?: string; readonly key?: string }
+  /** Further flags, by name without dashes. */
+  readonly flags?: Readonly<Record<string, string>>
 }
 
 /** How long a start may take before it is called failed; it usually takes a few hundred ms. */
@@ -103,7 +105,7 @@ export class EtcdServer implements AsyncDisposable {
     const peer = `http://${this.#ip}:${this.#peerPort}`
     const log = join(this.dataDir, 'etcd.log')
     const fd = openSync(log, 'a')
-    const { tls } = this.#options
+    const { tls, flags: more = {} } = this.#options
     const flags = {
       name: 'test',
       'data-dir': join(this.dataDir, 'member'),
@@ -116,6 +118,7 @@ export class EtcdServer implements AsyncDisposable {
       'log-level': 'warn',
       ...(tls && { 'cert-file': tls.cert, 'key-file': tls.key }),
       ...(tls?.clientCa && { 'client-cert-auth': 'true', 'trusted-ca-file': tls.clientCa }),
+      ...more,
     }
     // However this process ends, etcd ends with it.
     const tied = ['setpriv', '--pdeathsig', 'KILL', ...this.#prefix()]

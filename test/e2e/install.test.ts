@@ -100,14 +100,7 @@ describe('installed on two machines', { concurrency: false }, () => {
   })
 
   inLab('containers reach each other on the network that is made first', async () => {
-    const create = commandsUnder('## 3. Two containers')
-    for (const root of [fromTarball, fromDeb]) await root.sh(create)
-    const [a, b] = await Promise.all(
-      lab.hosts.map((host) => host.run(`on-${host.name}`, { network: 'web' })),
-    )
-    const [ipA, ipB] = [await a!.ip(), await b!.ip()]
-    await assertReaches(a!, [ipB], ipA)
-    await assertReaches(b!, [ipA], ipB)
+    await reachEachOther()
   })
 
   inLab('and with the Compose file', async () => {
@@ -120,11 +113,11 @@ describe('installed on two machines', { concurrency: false }, () => {
       roots.map(async (root) => (await compose(root, 'exec -T here hostname -i')).trim()),
     )
     assert.notEqual(ip, otherIp)
-    assert.match(
-      await compose(fromTarball, `exec -T here ping -c 1 -W 5 ${otherIp}`),
-      /1 packets rec/,
-    )
-    assert.match(await compose(fromDeb, `exec -T here ping -c 1 -W 5 ${ip}`), /1 packets rec/)
+    const pings = await Promise.all([
+      compose(fromTarball, `exec -T here ping -c 1 -W 5 ${otherIp}`),
+      compose(fromDeb, `exec -T here ping -c 1 -W 5 ${ip}`),
+    ])
+    for (const said of pings) assert.match(said, /1 packets received/)
     await Promise.all(roots.map((root) => compose(root, 'down')))
     assert.doesNotMatch(await lab.etcdText('/overlay-ts/subnets/'), /"Overlay":"try"/)
   })
@@ -165,30 +158,40 @@ describe('installed on two machines', { concurrency: false }, () => {
     )
   })
 
+  inLab('two machines need no third: one lends the other its own etcd', async () => {
+    await Promise.all(lab.hosts.map(({ name }) => leaveNetwork(name)))
+    for (const root of [fromTarball, fromDeb]) await root.sh(`sed -i '/^ETCD_/d' ${ENV_FILE}`)
+    await fromTarball.sh(commandsUnder('### Without a third machine'))
+    await fromDeb.sh(
+      `echo ETCD_ENDPOINTS=http://172.18.10.96:2379 >>${ENV_FILE} && systemctl restart overlay-ts`,
+    )
+    for (const root of [fromTarball, fromDeb]) await root.sh(commandsUnder('## 4. Checks'))
+    await reachEachOther()
+  })
+
   inLab('an etcd of its own stops and dies with the service', async () => {
-    await leaveNetwork('98')
-    await fromDeb.sh(`sed -i '/^ETCD_ENDPOINTS/d' ${ENV_FILE} && systemctl restart overlay-ts`)
-    await eventually(async () => assert.equal((await etcdsOf(fromDeb)).length, 1), {
-      what: 'etcd to run',
-      timeout: 30_000,
-    })
-    const [first] = await etcdsOf(fromDeb)
-    await fromDeb.exec(...argv`systemctl kill --signal KILL --kill-who main overlay-ts`)
+    const [first, ...more] = await etcdsOf(fromTarball)
+    assert.deepEqual(more, [])
+    await fromTarball.exec(...argv`systemctl kill --signal KILL --kill-who main overlay-ts`)
     await eventually(
       async () => {
-        const now = await etcdsOf(fromDeb)
+        const now = await etcdsOf(fromTarball)
         assert.equal(now.length, 1)
         assert.notEqual(now[0], first)
       },
       { what: 'another etcd to run', timeout: 30_000 },
     )
-    await fromDeb.exec('systemctl', 'stop', 'overlay-ts')
-    assert.deepEqual(await etcdsOf(fromDeb), [])
+    await fromTarball.sh(commandsUnder('## 4. Checks'))
+    await Promise.all(lab.hosts.map(({ name }) => leaveNetwork(name)))
+    await fromTarball.exec('systemctl', 'stop', 'overlay-ts')
+    assert.deepEqual(await etcdsOf(fromTarball), [])
   })
 
   inLab('a wrong setting is named, and the service tries again', async () => {
     await fromDeb.sh(`echo VXLAN_PORT=none >>${ENV_FILE}`)
-    const said = await fromDeb.exec('systemctl', 'start', 'overlay-ts').then(() => 'ok', messageOf)
+    const said = await fromDeb
+      .exec('systemctl', 'restart', 'overlay-ts')
+      .then(() => 'ok', messageOf)
     assert.match(said, /Job for overlay-ts\.service failed/)
     assert.match(fromDeb.log(), /the configuration is wrong:\n +VXLAN_PORT: found "none", wanted/)
     await fromDeb.sh(`sed -i '/^VXLAN_PORT/d' ${ENV_FILE}`)
@@ -213,12 +216,23 @@ describe('installed on two machines', { concurrency: false }, () => {
     },
   )
 
-  inLab('the tarball is uninstalled with two commands', async () => {
-    await leaveNetwork('96')
+  inLab('the tarball is uninstalled with three commands', async () => {
     await fromTarball.sh(commandsUnder('## Uninstalling', 1))
     assert.deepEqual(await leftBy(fromTarball), [])
     assert.equal(await lab.etcdText('/overlay-ts/subnets/'), '')
   })
+
+  /** As the third step has it. */
+  async function reachEachOther(): Promise<void> {
+    const create = commandsUnder('## 3. Two containers')
+    for (const root of [fromTarball, fromDeb]) await root.sh(create)
+    const [a, b] = await Promise.all(
+      lab.hosts.map((host) => host.run(`on-${host.name}`, { network: 'web' })),
+    )
+    const [ipA, ipB] = [await a!.ip(), await b!.ip()]
+    await assertReaches(a!, [ipB], ipA)
+    await assertReaches(b!, [ipA], ipB)
+  }
 
   async function leaveNetwork(name: string): Promise<void> {
     await lab.host(name).container(`on-${name}`).remove()

@@ -3,7 +3,7 @@ import { SubnetMap } from '../../src/datapath/subnet-map.ts'
 import type { RemoteSubnet } from '../../src/datapath/tables.ts'
 import { PacketMemory } from '../../src/datapath/packet-memory.ts'
 import { ipv6Bytes } from '../../src/net/ipv6.ts'
-import { simdSum } from '../../src/packet/checksum-simd.ts'
+import { packetSimd } from '../../src/packet/packet-simd.ts'
 import { MAC_A, MAC_B } from '../../test/support/naive-ports.ts'
 import type { Repeat } from './allocation.ts'
 import { FAR, joinedSegments, smallFrame, smallPacket, TABLES, tcpSuperPacket } from './packets.ts'
@@ -59,7 +59,7 @@ function joining(what: string, version: 4 | 6): Operation {
 function summing(length: number): Operation {
   const memory = new PacketMemory(2 * length + 4096)
   const at = memory.reserve(length)
-  const sum = simdSum(memory.wasm)
+  const { sum } = packetSimd(memory.wasm)
   let total = 0
   return {
     what: `sum ${length.toLocaleString('en')} bytes for a checksum`,

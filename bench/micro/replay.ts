@@ -8,7 +8,7 @@ import { PathMtu } from '../../src/datapath/path-mtu.ts'
 import { SubnetMap } from '../../src/datapath/subnet-map.ts'
 import type { ForwardingTables } from '../../src/datapath/tables.ts'
 import type { Ipv4 } from '../../src/net/ipv4.ts'
-import { simdSum } from '../../src/packet/checksum-simd.ts'
+import { packetSimd } from '../../src/packet/packet-simd.ts'
 
 /** Before every packet, as where the TUN is read to. */
 const HEADROOM = 66
@@ -39,7 +39,7 @@ export class Replay {
     this.forwarder = new Forwarder(
       {
         memory: this.#memory,
-        sum: simdSum(this.#memory.wasm),
+        simd: packetSimd(this.#memory.wasm),
         counters: this.counters,
         containers: { write: () => {} },
         underlay: { maxDatagram: MAX_DATAGRAM, send: () => {} },

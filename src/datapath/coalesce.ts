@@ -1,5 +1,6 @@
 import { store16 } from '../packet/bytes.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
+import type { PacketSimd } from '../packet/packet-simd.ts'
 import {
   GSO_NONE,
   GSO_UDP,
@@ -13,12 +14,12 @@ import { Gather } from './gather.ts'
 import { MAX_SEGMENTS, OPEN_RUNS } from './limits.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import { isCandidate, isWholeDatagram, Run } from './run.ts'
+import { SegmentMask } from './segment-mask.ts'
 import {
   CHECKSUM_PARTIAL,
   CHECKSUM_VALID,
   checksumFieldOf,
   pseudoSumOf,
-  type SumBytes,
 } from './transport-checksum.ts'
 
 /** What the forwarder needs of the containers' side. The TUN implements it, and tests. */
@@ -41,7 +42,6 @@ export interface CoalesceOptions {
  */
 export class Coalescer {
   readonly #memory: PacketMemory
-  readonly #sum: SumBytes
   readonly #port: ContainerPort
   readonly #counters: Counters
   readonly #options: CoalesceOptions
@@ -55,17 +55,17 @@ export class Coalescer {
 
   constructor(
     memory: PacketMemory,
-    sum: SumBytes,
+    simd: PacketSimd,
     port: ContainerPort,
     counters: Counters,
     options: CoalesceOptions,
   ) {
     this.#memory = memory
-    this.#sum = sum
     this.#port = port
     this.#counters = counters
     this.#options = options
-    this.#runs = Array.from({ length: OPEN_RUNS }, () => new Run(memory))
+    const mask = new SegmentMask(memory)
+    this.#runs = Array.from({ length: OPEN_RUNS }, () => new Run(memory, simd, mask))
     this.#latest = this.#runs[0]!
     this.#single = new Gather(memory, 1)
   }
@@ -113,11 +113,11 @@ export class Coalescer {
   }
 
   /**
-   * Takes the frame that lies right behind the last one that was put, and is as long, if it plainly is
-   * the next segment of the same packet. @returns false for one that wants a closer look
+   * Takes frames that lie right behind the last one that was put, and are as long, as far as they plainly
+   * are the next segments of the same packet. @returns how many; the next one wants a closer look
    */
-  follow(frameAt: number, length: number): boolean {
-    return this.#latest.follow(frameAt, length, this.#sum)
+  follow(frameAt: number, length: number, frames: number): number {
+    return this.#latest.follow(frameAt, length, frames)
   }
 
   flush(): void {

@@ -10,6 +10,7 @@ import {
   versionOf,
 } from '../packet/ipv4.ts'
 import { IPV6_LENGTH, payloadLengthOf, storeTrafficClass, trafficClassOf } from '../packet/ipv6.ts'
+import type { PacketSimd } from '../packet/packet-simd.ts'
 import {
   checksumOffsetOf,
   checksumStartOf,
@@ -51,7 +52,7 @@ const WHOLE_FIELD = 0xff
 
 export interface ForwarderParts {
   readonly memory: PacketMemory
-  readonly sum: SumBytes
+  readonly simd: PacketSimd
   readonly counters: Counters
   readonly containers: ContainerPort
   readonly underlay: UnderlayPort
@@ -87,8 +88,9 @@ export class Forwarder {
   #map: SubnetMap
 
   constructor(parts: ForwarderParts, map: SubnetMap) {
-    const { memory, sum, counters, containers, dscp = 0, now = () => performance.now() } = parts
+    const { memory, simd, counters, containers, dscp = 0, now = () => performance.now() } = parts
     this.#memory = memory
+    const { sum } = simd
     this.#sum = sum
     this.#paths = parts.paths
     this.#counters = counters
@@ -102,16 +104,16 @@ export class Forwarder {
     )
     this.#refused = new RefusedFrames(
       memory,
-      sum,
+      simd,
       counters,
       parts.paths,
       this.#tooBig,
       this.#outbox,
     )
-    this.#splitter = new Splitter(memory, sum, this.#outbox)
+    this.#splitter = new Splitter(memory, simd, this.#outbox)
     this.#fragmenter = new Fragmenter(memory, this.#outbox)
-    this.#fragmentingSplitter = new Splitter(memory, sum, this.#fragmenter)
-    this.#coalescer = new Coalescer(memory, sum, containers, counters, parts.coalesce)
+    this.#fragmentingSplitter = new Splitter(memory, simd, this.#fragmenter)
+    this.#coalescer = new Coalescer(memory, simd, containers, counters, parts.coalesce)
   }
 
   /** Replaces the tables from the next packet on; what is queued goes out by those it was queued by. */
@@ -148,23 +150,22 @@ export class Forwarder {
   fromUnderlay(at: number, length: number, groSize: number, peer: number, outerTos: number): void {
     const whole = groSize === 0 || groSize >= length || this.#isOneFrame(at, length)
     const size = whole ? length : groSize
-    let mayFollow = false
-    let followers = 0
-    for (let done = 0; done < length; done += size) {
+    for (let done = 0; done < length;) {
       const frame = Math.min(size, length - done)
-      if (mayFollow && frame === size && this.#coalescer.follow(at + done, frame)) {
-        followers++
-        continue
-      }
       this.#counters.add(COUNTER.rx_frames)
       const drop = this.#receive(at + done, frame, peer, outerTos, whole ? groSize : 0)
       this.#counters.add(drop === PASS ? COUNTER.rx_packets : drop)
+      done += frame
+      if (drop !== PASS || length - done < size) continue
       // A mark that the packet does not have is looked at for each frame.
       const outer = outerTos & ECN_MASK
-      mayFollow = drop === PASS && (outer === NOT_ECT || outer === (this.#innerTos() & ECN_MASK))
+      if (outer !== NOT_ECT && outer !== (this.#innerTos() & ECN_MASK)) continue
+      const left = Math.floor((length - done) / size)
+      const followers = this.#coalescer.follow(at + done, size, left)
+      this.#counters.add(COUNTER.rx_frames, followers)
+      this.#counters.add(COUNTER.rx_packets, followers)
+      done += followers * size
     }
-    this.#counters.add(COUNTER.rx_frames, followers)
-    this.#counters.add(COUNTER.rx_packets, followers)
   }
 
   flushToContainers(): void {

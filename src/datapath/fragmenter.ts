@@ -103,6 +103,24 @@ export class Fragmenter implements FrameSink {
     }
   }
 
+  putEach(
+    hash: number,
+    peer: number,
+    tos: number,
+    headersAt: number,
+    headerLength: number,
+    stride: number,
+    payloadAt: number,
+    payloadLength: number,
+    size: number,
+  ): void {
+    for (let done = 0, headerAt = headersAt; done < payloadLength; headerAt += stride) {
+      const length = Math.min(size, payloadLength - done)
+      this.put(hash, peer, tos, headerAt, headerLength, payloadAt + done, length)
+      done += length
+    }
+  }
+
   #copyHeaders(at: number, length: number): number {
     if (this.#nextSlot === SLOTS) this.flush()
     const slot = this.#slots + this.#nextSlot++ * SLOT

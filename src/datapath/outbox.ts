@@ -118,6 +118,21 @@ export interface FrameSink {
     payloadAt: number,
     payloadLength: number,
   ): void
+  /**
+   * Queues frames with headers of their own, each at a multiple of a stride, and payloads that lie one behind
+   * the other: of a size, but a shorter last one.
+   */
+  putEach(
+    hash: number,
+    peer: number,
+    tos: number,
+    headersAt: number,
+    headerLength: number,
+    stride: number,
+    payloadAt: number,
+    payloadLength: number,
+    size: number,
+  ): void
   /** Sends whatever is queued. */
   flush(): void
 }
@@ -167,6 +182,31 @@ export class Outbox implements FrameSink {
       batch.begin(peer, tos, length)
     }
     batch.add(headerAt, headerLength, payloadAt, payloadLength)
+  }
+
+  putEach(
+    hash: number,
+    peer: number,
+    tos: number,
+    headersAt: number,
+    headerLength: number,
+    stride: number,
+    payloadAt: number,
+    payloadLength: number,
+    size: number,
+  ): void {
+    const lane = hash % this.#lanes.length
+    let batch = this.#lanes[lane]!
+    for (let done = 0, headerAt = headersAt; done < payloadLength; headerAt += stride) {
+      const length = Math.min(size, payloadLength - done)
+      if (!batch.takes(peer, tos, headerLength + length)) {
+        this.#send(lane)
+        batch = this.#lanes[lane]!
+        batch.begin(peer, tos, headerLength + length)
+      }
+      batch.add(headerAt, headerLength, payloadAt + done, length)
+      done += length
+    }
   }
 
   flush(): void {

@@ -19,8 +19,13 @@ export class PacketMemory {
   readonly words: Uint32Array
   /** The same, signed: for what is only copied or compared (bytes.ts loadInt32). */
   readonly ints: Int32Array
+  /** The same, for numbers in network order. */
+  readonly view: DataView
   /** Address of offset 0 in this process. */
   readonly base: number
+  /** Its halves. */
+  readonly #low: number
+  readonly #high: number
   #used = 64
 
   /** @param addressOf where the kernel finds the bytes; tests, which call no kernel, leave it out */
@@ -30,7 +35,10 @@ export class PacketMemory {
     this.bytes = new Uint8Array(this.wasm.buffer)
     this.words = new Uint32Array(this.wasm.buffer)
     this.ints = new Int32Array(this.wasm.buffer)
+    this.view = new DataView(this.wasm.buffer)
     this.base = addressOf(this.bytes)
+    this.#low = this.base | 0
+    this.#high = Math.floor(this.base / 0x1_0000_0000)
   }
 
   /** Sets a region aside for good and returns its offset, a multiple of 64 (a cache line). */
@@ -48,8 +56,9 @@ export class PacketMemory {
 
   /** Stores the 64-bit address of an offset at a multiple of four. */
   storeAddress(at: number, target: number): void {
-    const address = this.base + target
-    this.words[at >>> 2] = address
-    this.words[(at >>> 2) + 1] = address / 0x1_0000_0000
+    const low = (this.#low + target) | 0
+    const carry = low >>> 0 < this.#low >>> 0 ? 1 : 0
+    this.ints[at >>> 2] = low
+    this.ints[(at >>> 2) + 1] = this.#high + carry
   }
 }

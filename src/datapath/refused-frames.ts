@@ -1,6 +1,7 @@
 import { classify, InnerPacket, KIND_MALFORMED, KIND_TCP } from '../packet/classify.ts'
 import { flowHash } from '../packet/flow-hash.ts'
 import { mayFragment } from '../packet/ipv4.ts'
+import type { PacketSimd } from '../packet/packet-simd.ts'
 import { COUNTER, type Counters } from './counters.ts'
 import { ENCAPSULATION } from './encapsulate.ts'
 import { Fragmenter } from './fragmenter.ts'
@@ -10,7 +11,6 @@ import type { PathMtu } from './path-mtu.ts'
 import { Splitter } from './split.ts'
 import type { SubnetMap } from './subnet-map.ts'
 import type { TooBigAnswers } from './too-big.ts'
-import type { SumBytes } from './transport-checksum.ts'
 
 /**
  * Headers of a segment that is cut again: IPv4's and TCP's longest, or IPv6's with some extensions. Those
@@ -38,7 +38,7 @@ export class RefusedFrames {
 
   constructor(
     memory: PacketMemory,
-    sum: SumBytes,
+    simd: PacketSimd,
     counters: Counters,
     paths: PathMtu,
     tooBig: TooBigAnswers,
@@ -49,7 +49,7 @@ export class RefusedFrames {
     this.#paths = paths
     this.#tooBig = tooBig
     this.#outbox = outbox
-    this.#splitter = new Splitter(memory, sum, outbox)
+    this.#splitter = new Splitter(memory, simd, outbox)
     this.#fragmenter = new Fragmenter(memory, outbox)
   }
 

@@ -1,7 +1,16 @@
 import { load16, loadInt32, store16 } from '../packet/bytes.ts'
 import { fold, pseudoHeaderSum, pseudoHeaderSum6 } from '../packet/checksum.ts'
 import { type InnerPacket, KIND_TCP, KIND_UDP } from '../packet/classify.ts'
-import { FRAGMENT, IPV4_LENGTH, sealHeader, TOS, TOTAL_LENGTH, TTL } from '../packet/ipv4.ts'
+import {
+  FRAGMENT,
+  HEADER_CHECKSUM,
+  IDENTIFICATION,
+  IPV4_LENGTH,
+  sealHeader,
+  TOS,
+  TOTAL_LENGTH,
+  TTL,
+} from '../packet/ipv4.ts'
 import { HOP_LIMIT, IPV6_LENGTH, isSamePair6, PAYLOAD_LENGTH } from '../packet/ipv6.ts'
 import {
   ACK,
@@ -16,6 +25,7 @@ import {
   TCP_URGENT,
   TCP_WINDOW,
 } from '../packet/tcp.ts'
+import type { PacketSimd } from '../packet/packet-simd.ts'
 import { UDP_CHECKSUM, UDP_TOTAL } from '../packet/udp.ts'
 import {
   GSO_UDP,
@@ -27,9 +37,8 @@ import {
 import { ENCAPSULATION } from './encapsulate.ts'
 import { Gather } from './gather.ts'
 import { MAX_COALESCED, MAX_SEGMENTS } from './limits.ts'
-import { isNextSegment } from './next-segment.ts'
 import type { PacketMemory } from './packet-memory.ts'
-import type { SumBytes } from './transport-checksum.ts'
+import type { SegmentMask } from './segment-mask.ts'
 
 const MAX_PIECES = 128
 
@@ -41,6 +50,8 @@ export class Run {
   readonly pieces: Gather
   segments = 0
   readonly #memory: PacketMemory
+  readonly #simd: PacketSimd
+  readonly #mask: SegmentMask
   readonly #view: DataView
   /** The first segment. */
   #at = 0
@@ -64,8 +75,10 @@ export class Run {
   /** Nothing may follow: PSH, or a short segment. */
   #closed = false
 
-  constructor(memory: PacketMemory) {
+  constructor(memory: PacketMemory, simd: PacketSimd, mask: SegmentMask) {
     this.#memory = memory
+    this.#simd = simd
+    this.#mask = mask
     this.#view = new DataView(memory.bytes.buffer)
     this.pieces = new Gather(memory, MAX_PIECES)
   }
@@ -131,51 +144,73 @@ export class Run {
   }
 
   /**
-   * Appends the segment of the frame that lies right behind the run's last one and is as long, if it
-   * continues the run: what append() does for a packet that was admitted, verified and taken. All of
-   * that follows from its headers being those of the frame before, and from its sequence and checksum.
-   * @returns false, and nothing is changed, if that is not so or takes a closer look
+   * Appends segments of frames that lie right behind the run's last one and are as long, as far as they
+   * continue the run: what append() does for a packet that was admitted, verified and taken. All of that
+   * follows from their headers being those of the frame before, and from their sequence and checksums.
+   * @returns how many; of the next one that is not so, or it takes a closer look
    */
-  follow(frameAt: number, length: number, sum: SumBytes): boolean {
-    const previous = frameAt - length
+  follow(frameAt: number, length: number, frames: number): number {
     const headers = this.#headers
     const payload = length - ENCAPSULATION - headers
     if (
       this.segments === 0 ||
       this.#closed ||
-      previous !== this.#tailAt - ENCAPSULATION ||
-      payload !== this.#segmentPayload ||
-      headers + this.#payload + payload > MAX_COALESCED ||
-      this.segments === (this.#kind === KIND_UDP ? MAX_SEGMENTS : MAX_PIECES)
+      frameAt - length !== this.#tailAt - ENCAPSULATION ||
+      payload !== this.#segmentPayload
     ) {
-      return false
+      return 0
     }
-    const { bytes } = this.#memory
+    const isIpv4 = this.#version === 4
     const isTcp = this.#kind === KIND_TCP
     const transportLength = headers - this.#ipHeader
+    const room = Math.floor((MAX_COALESCED - headers - this.#payload) / payload)
+    const slots = (isTcp ? MAX_PIECES : MAX_SEGMENTS) - this.segments
+    const most = Math.max(0, Math.min(frames, room, slots))
+    this.#mask.make(isIpv4, isTcp, transportLength)
+    const simd = this.#simd
+    const alike = simd.countAlike(frameAt, ENCAPSULATION + headers, length, most, this.#mask.at)
+    const next = this.#countNext(frameAt, length, alike, payload)
+    const covered = transportLength + payload
     const transport = frameAt + ENCAPSULATION + this.#ipHeader
-    if (
-      !isNextSegment(
-        this.#memory,
-        previous,
-        frameAt,
-        this.#version === 4,
-        isTcp,
-        transportLength >>> 2,
-      ) ||
-      (isTcp
-        ? loadInt32(bytes, transport + TCP_SEQUENCE) !== this.#nextSequence
-        : load16(bytes, transport + UDP_CHECKSUM) === 0) ||
-      fold(
-        this.#pseudoSum(transportLength + payload) + sum(transport, transportLength + payload),
-      ) !== 0xffff
-    ) {
-      return false
+    // A sum of 0 is one of nothing but zeros, which headers are not.
+    const wanted = 0xffff - this.#pseudoSum(covered) || 0xffff
+    const valid = simd.countSums(transport, covered, length, next, wanted)
+    if (valid === 0) return 0
+    const payloadAt = transport + transportLength
+    for (let i = 0; i < valid; i++) this.pieces.add(payloadAt + i * length, payload)
+    this.segments += valid
+    this.#payload += (valid - 1) * payload
+    const last = (valid - 1) * length
+    this.#noteTail(frameAt + last + ENCAPSULATION, transport + last, payload)
+    return valid
+  }
+
+  /** How many frames whose headers are alike are next to each other, up to one that nothing may follow. */
+  #countNext(frameAt: number, length: number, frames: number, payload: number): number {
+    const { view } = this.#memory
+    const isIpv4 = this.#version === 4
+    const ipSum = isIpv4 ? this.#variableSum4(this.#tailAt) : 0
+    let ip = frameAt + ENCAPSULATION
+    let sequence = this.#nextSequence
+    for (let count = 0; count < frames; count++) {
+      // All else being equal, the header sums are if these are.
+      if (isIpv4 && this.#variableSum4(ip) !== ipSum) return count
+      const transport = ip + this.#ipHeader
+      if (this.#kind === KIND_UDP) {
+        if (view.getUint16(transport + UDP_CHECKSUM) === 0) return count
+      } else {
+        if (view.getInt32(transport + TCP_SEQUENCE) !== sequence) return count
+        if (view.getUint8(transport + TCP_FLAGS) & PSH) return count + 1
+        sequence = (sequence + payload) | 0
+      }
+      ip += length
     }
-    this.pieces.add(transport + transportLength, payload)
-    this.segments++
-    this.#noteTail(frameAt + ENCAPSULATION, transport, payload)
-    return true
+    return frames
+  }
+
+  #variableSum4(ip: number): number {
+    const { view } = this.#memory
+    return fold(view.getUint16(ip + IDENTIFICATION) + view.getUint16(ip + HEADER_CHECKSUM))
   }
 
   /** Makes the pieces one packet with its virtio header, ready to be written. */

@@ -5,11 +5,13 @@ import { HEADER_CHECKSUM, IDENTIFICATION, TOTAL_LENGTH } from '../packet/ipv4.ts
 import { IPV6_LENGTH, PAYLOAD_LENGTH } from '../packet/ipv6.ts'
 import { CWR, FIN, PSH, TCP_CHECKSUM, TCP_FLAGS, TCP_SEQUENCE } from '../packet/tcp.ts'
 import { UDP_CHECKSUM, UDP_TOTAL } from '../packet/udp.ts'
+import type { PacketSimd } from '../packet/packet-simd.ts'
 import { ENCAPSULATION, encapsulate } from './encapsulate.ts'
+import { MAX_SEGMENTS } from './limits.ts'
 import type { FrameSink } from './outbox.ts'
 import type { PacketMemory } from './packet-memory.ts'
 import type { SubnetMap } from './subnet-map.ts'
-import { pseudoSumFor, type SumBytes } from './transport-checksum.ts'
+import { pseudoSumFor } from './transport-checksum.ts'
 
 /** Longest IP and transport header that is cut: room for IPv6 extension headers beside TCP's 60 bytes. */
 const MAX_HEADERS = 488
@@ -28,18 +30,21 @@ const HEADERS = 64 * 1024
  */
 export class Splitter {
   readonly #memory: PacketMemory
-  readonly #sum: SumBytes
+  readonly #simd: PacketSimd
   readonly #outbox: FrameSink
   readonly #template: number
   readonly #headers: number
+  /** Of the payloads of a group of segments. */
+  readonly #sums: number
   #used = 0
 
-  constructor(memory: PacketMemory, sum: SumBytes, outbox: FrameSink) {
+  constructor(memory: PacketMemory, simd: PacketSimd, outbox: FrameSink) {
     this.#memory = memory
-    this.#sum = sum
+    this.#simd = simd
     this.#outbox = outbox
     this.#template = memory.reserve(MAX_TEMPLATE)
     this.#headers = memory.reserve(HEADERS)
+    this.#sums = memory.reserve(MAX_SEGMENTS * 4)
   }
 
   /** The headers' memory may be used again once the outbox is flushed. */
@@ -60,7 +65,7 @@ export class Splitter {
     hash: number,
     tos: number,
   ): boolean {
-    const { bytes } = this.#memory
+    const { bytes, ints, view } = this.#memory
     const { headerLength, transportHeaderLength, payloadAt, payloadLength } = packet
     const headers = headerLength + transportHeaderLength
     if (headers > MAX_HEADERS) return false
@@ -79,38 +84,61 @@ export class Splitter {
       pseudoSumFor(bytes, packet, transportHeaderLength) +
       sumOf(bytes, ipAt + headerLength, transportHeaderLength)
 
-    for (let done = 0, index = 0; done < payloadLength; index++) {
-      const length = Math.min(segmentPayload, payloadLength - done)
-      const slot = this.#copyTemplate(frame)
-      const ip = slot + ENCAPSULATION
-      if (isIpv4) {
-        const total = headers + length
-        const id = (firstId + index) & 0xffff
-        store16(bytes, ip + TOTAL_LENGTH, total)
-        store16(bytes, ip + IDENTIFICATION, id)
-        store16(bytes, ip + HEADER_CHECKSUM, checksumOf(ipSum + total + id))
-      } else {
-        store16(bytes, ip + PAYLOAD_LENGTH, headers - IPV6_LENGTH + length)
-      }
+    const sums = this.#sums >>> 2
+    const stride = (frame + 3) & ~3
+    for (let done = 0, index = 0; done < payloadLength;) {
+      const group = Math.min(
+        payloadLength - done,
+        segmentPayload * Math.min(MAX_SEGMENTS, this.#roomFor(stride)),
+      )
+      const count = Math.ceil(group / segmentPayload)
+      const slots = this.#headers + this.#used
+      this.#used += count * stride
+      this.#simd.repeat(this.#template, stride, slots, count)
+      this.#simd.sumEach(payloadAt + done, group, segmentPayload, this.#sums)
+      const groupAt = payloadAt + done
+      for (let i = 0; i < count; i++, index++) {
+        const length = Math.min(segmentPayload, payloadLength - done)
+        const ip = slots + i * stride + ENCAPSULATION
+        if (isIpv4) {
+          const total = headers + length
+          const id = (firstId + index) & 0xffff
+          view.setUint16(ip + TOTAL_LENGTH, total)
+          view.setUint16(ip + IDENTIFICATION, id)
+          view.setUint16(ip + HEADER_CHECKSUM, checksumOf(ipSum + total + id))
+        } else {
+          view.setUint16(ip + PAYLOAD_LENGTH, headers - IPV6_LENGTH + length)
+        }
 
-      const transport = ip + headerLength
-      const sum = transportSum + length + this.#sum(payloadAt + done, length)
-      if (isTcp) {
-        const isLast = done + length === payloadLength
-        const ownFlags = flags & (isLast ? 0xff : ~(FIN | PSH)) & (index === 0 ? 0xff : ~CWR)
-        const sequence = (firstSequence + done) | 0
-        store32(bytes, transport + TCP_SEQUENCE, sequence)
-        bytes[transport + TCP_FLAGS] = ownFlags
-        const ownSum = sum + (sequence >>> 16) + (sequence & 0xffff) + ownFlags
-        store16(bytes, transport + TCP_CHECKSUM, checksumOf(ownSum))
-      } else {
-        // The length stands in the pseudo header and in the header. Zero would mean "no checksum".
-        const total = transportHeaderLength + length
-        store16(bytes, transport + UDP_TOTAL, total)
-        store16(bytes, transport + UDP_CHECKSUM, checksumOf(sum + total) || 0xffff)
+        const transport = ip + headerLength
+        const sum = transportSum + length + ints[sums + i]!
+        if (isTcp) {
+          const isLast = done + length === payloadLength
+          const ownFlags = flags & (isLast ? 0xff : ~(FIN | PSH)) & (index === 0 ? 0xff : ~CWR)
+          const sequence = (firstSequence + done) | 0
+          view.setInt32(transport + TCP_SEQUENCE, sequence)
+          bytes[transport + TCP_FLAGS] = ownFlags
+          const ownSum = sum + (sequence >>> 16) + (sequence & 0xffff) + ownFlags
+          view.setUint16(transport + TCP_CHECKSUM, checksumOf(ownSum))
+        } else {
+          // The length stands in the pseudo header and in the header. Zero would mean "no checksum".
+          const total = transportHeaderLength + length
+          view.setUint16(transport + UDP_TOTAL, total)
+          view.setUint16(transport + UDP_CHECKSUM, checksumOf(sum + total) || 0xffff)
+        }
+        done += length
       }
-      this.#outbox.put(hash, destination, tos, slot, frame, payloadAt + done, length)
-      done += length
+      this.#outbox.putEach(
+        hash,
+        destination,
+        tos,
+        slots,
+        frame,
+        stride,
+        groupAt,
+        group,
+        segmentPayload,
+      )
     }
     return true
   }
@@ -138,18 +166,12 @@ export class Splitter {
     }
   }
 
-  #copyTemplate(length: number): number {
-    const { ints } = this.#memory
-    const count = (length + 3) >>> 2
-    if (this.#used + count * 4 > HEADERS) {
-      this.#outbox.flush()
-      this.#used = 0
-    }
-    const slot = this.#headers + this.#used
-    this.#used += count * 4
-    const from = this.#template >>> 2
-    const to = slot >>> 2
-    for (let i = 0; i < count; i++) ints[to + i] = ints[from + i]!
-    return slot
+  /** How many slots are free; at least one. */
+  #roomFor(stride: number): number {
+    const room = Math.floor((HEADERS - this.#used) / stride)
+    if (room > 0) return room
+    this.#outbox.flush()
+    this.#used = 0
+    return Math.floor(HEADERS / stride)
   }
 }

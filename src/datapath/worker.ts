@@ -5,7 +5,7 @@
  */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { simdSum } from '../packet/checksum-simd.ts'
+import { packetSimd } from '../packet/packet-simd.ts'
 import { BusyPoll } from './busy-poll.ts'
 import { Clock } from './clock.ts'
 import { COUNTER, Counters } from './counters.ts'
@@ -55,7 +55,7 @@ const receiver = new UnderlayReceiver(memory, start.sockets.receive, counters, f
 const forwarder = new Forwarder(
   {
     memory,
-    sum: simdSum(memory.wasm),
+    simd: packetSimd(memory.wasm),
     counters,
     containers: tun,
     underlay: sender,

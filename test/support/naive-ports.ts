@@ -15,7 +15,7 @@ import { parseCidr6 } from '../../src/net/cidr6.ts'
 import { type Ipv4, parseIpv4 } from '../../src/net/ipv4.ts'
 import type { Ipv6 } from '../../src/net/ipv6.ts'
 import { macBytes } from '../../src/net/mac.ts'
-import { simdSum } from '../../src/packet/checksum-simd.ts'
+import { packetSimd } from '../../src/packet/packet-simd.ts'
 import { joined } from './naive-packets.ts'
 
 /** A batch as the kernel would have been asked to send it. */
@@ -67,7 +67,7 @@ export class MemoryForwarder {
     this.forwarder = new Forwarder(
       {
         memory: this.#memory,
-        sum: simdSum(this.#memory.wasm),
+        simd: packetSimd(this.#memory.wasm),
         counters: this.#counters,
         containers,
         underlay,

@@ -124,13 +124,26 @@ export class Reconciler {
     }
   }
 
-  /** Ends the forwarder for good. Links and routes stay, so a restarted plugin finds its containers connected. */
+  /** Ends the forwarder for good. Networks' links and routes stay, so a restarted plugin finds its containers connected. */
   async stop(): Promise<void> {
     this.#stopped = true
     // Runs under way may be about to start one.
     await this.attempt()
     await this.#sandboxTask.run()
     await this.#endForwarder()
+    await this.#clearAway()
+  }
+
+  /** A host without networks is left without a trace: to steer its Docker is of use only while the plugin runs. */
+  async #clearAway(): Promise<void> {
+    const { paths, log } = this.#options
+    try {
+      const want = this.#desired()
+      if (want.tun !== null || want.spared.length > 0) return
+      await applyHostState({ ...want, routes: [] }, { paths })
+    } catch (error) {
+      log.info({ reason: messageOf(error) }, 'what steers Docker on this host stays')
+    }
   }
 
   async #endForwarder(): Promise<void> {

@@ -19,7 +19,7 @@ export function etcdFailure({ how, lastWords, dataDir, hadData }: EtcdEnd): stri
   if (/read-only file system|permission denied/i.test(lastWords)) {
     return `etcd may not write its data in ${dataDir}, or not read the files of ETCD_LISTEN_CERT and ETCD_LISTEN_KEY: put that right, and it is started again (${quoted})`
   }
-  if (/cannot be downgraded|version.*is (not supported|higher)/i.test(lastWords)) {
+  if (/downgrade/i.test(lastWords)) {
     return `the data in ${dataDir} was written by a newer etcd than the one installed: install that version again (${quoted})`
   }
   if (hadData && /panic|fatal|fail|crc|invalid|corrupt|proto:|cannot|unexpected/i.test(lastWords)) {

@@ -36,7 +36,7 @@ const KINDS = 100
 function read(line: string): Said | null {
   const old = OLD_LINE.exec(line)
   if (old) return { level: LEVELS[old[1]!] ?? 'debug', text: old[2]! }
-  if (/^(panic|fatal error): /.test(line)) return { level: 'error', text: line }
+  if (/^(panic|fatal error|setpriv): /.test(line)) return { level: 'error', text: line }
   if (!line.startsWith('{')) return null
   try {
     const said = JSON.parse(line) as Record<string, unknown>

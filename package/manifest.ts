@@ -171,5 +171,3 @@ function settingVariables(): Variable[] {
 export function manifestText(): string {
   return `${JSON.stringify(manifest(), null, 2)}\n`
 }
-
-if (import.meta.main) process.stdout.write(manifestText())

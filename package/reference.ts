@@ -20,8 +20,8 @@ export function pluginReference(name: string): string {
   if (SHORT_NAME.test(name)) {
     throw new OverlayError(
       'bad_input',
-      `the plugin cannot be named ${name}: Docker would then take "-d overlay-ts" for this reference and ask for ` +
-        'permission to know it by its tag; give a registry or a tag, such as overlay-ts:0.1',
+      `the plugin cannot be named ${name}: Docker would find the plugin itself when it looks for the driver ` +
+        '"overlay-ts", and not the socket of that name; give a registry or a tag, such as overlay-ts:0.1',
     )
   }
   return name

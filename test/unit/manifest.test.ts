@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { test } from 'node:test'
 import { manifest, manifestText } from '../../package/manifest.ts'
+import { settingRows } from '../../package/setting-rows.ts'
 import { loadConfig } from '../../plugin/config.ts'
 import { SETTINGS } from '../../plugin/settings.ts'
+import { readDocument, tableUnder } from '../support/markdown.ts'
 import { ROOT } from '../support/source-file.ts'
 
 const { env, mounts, interface: socket, entrypoint, propagatedMount } = manifest()
@@ -19,6 +21,10 @@ function isMounted(path: string): boolean {
 test('config.json is what `npm run plugin:manifest` writes', () => {
   const isCurrent = readFileSync(resolve(ROOT, 'config.json'), 'utf8') === manifestText()
   assert.ok(isCurrent, 'config.json is out of date; run: npm run plugin:manifest')
+})
+
+test('docs/plugin.md has the settings that `npm run plugin:manifest` writes', () => {
+  assert.deepEqual(tableUnder(readDocument('docs/plugin.md'), '## Settings'), settingRows())
 })
 
 test('every variable of the program can be set, with its own words', () => {

@@ -158,6 +158,19 @@ describe('installed on two machines', { concurrency: false }, () => {
     )
   })
 
+  inLab('an upgrade restarts the service, and keeps settings and containers', async () => {
+    const process = (): Promise<string> => fromDeb.sh('systemctl show -p MainPID overlay-ts')
+    const old = await process()
+    await fromDeb.sh(commandsUnder("### From Debian's package").split('\n')[0]!, folder)
+    assert.notEqual(await process(), old)
+    assert.match(await fromDeb.exec('cat', ENV_FILE), /^ETCD_ENDPOINTS=http:/m)
+    const target = await lab.host('96').container('on-96').ip()
+    await eventually(() => lab.host('98').container('on-98').ping(target), {
+      what: 'containers to reach each other',
+      timeout: 30_000,
+    })
+  })
+
   inLab('two machines need no third: one lends the other its own etcd', async () => {
     await Promise.all(lab.hosts.map(({ name }) => leaveNetwork(name)))
     for (const root of [fromTarball, fromDeb]) await root.sh(`sed -i '/^ETCD_/d' ${ENV_FILE}`)

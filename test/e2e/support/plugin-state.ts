@@ -14,6 +14,9 @@ export interface PluginState {
     readonly isOurs: boolean
   }[]
   readonly counters: CounterValues | null
+  readonly store: { readonly state: string }
+  /** What keeps the machine from being as it should. */
+  readonly failure: string | null
 }
 
 export async function pluginState(host: DockerHost): Promise<PluginState> {

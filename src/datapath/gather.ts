@@ -31,10 +31,31 @@ export class Gather {
   add(at: number, length: number): void {
     const iovec = this.at + this.count * IOVEC
     this.memory.storeAddress(iovec, at)
-    this.memory.words[(iovec >>> 2) + 2] = length
-    this.memory.words[(iovec >>> 2) + 3] = 0
+    this.memory.words[(iovec >>> 2) + 2] = length // the upper half is never other than 0
     this.count++
     this.bytes += length
+  }
+
+  /** Adds a number of pairs: headers at multiples of a stride, payloads one behind the other. */
+  addPairs(
+    headersAt: number,
+    headerLength: number,
+    stride: number,
+    payloadAt: number,
+    payloadLength: number,
+    count: number,
+  ): void {
+    const { memory } = this
+    const { words } = memory
+    let iovec = this.entry(this.count)
+    for (let i = 0; i < count; i++, iovec += 2 * IOVEC) {
+      memory.storeAddress(iovec, headersAt + i * stride)
+      words[(iovec >>> 2) + 2] = headerLength
+      memory.storeAddress(iovec + IOVEC, payloadAt + i * payloadLength)
+      words[(iovec >>> 2) + 6] = payloadLength
+    }
+    this.count += 2 * count
+    this.bytes += count * (headerLength + payloadLength)
   }
 
   /** Offset of the array's entry: where a system call on a part of the pieces begins. */

@@ -70,6 +70,27 @@ export class SendBatch {
     if (headerLength + payloadLength < this.segmentSize) this.#closed = true
   }
 
+  /**
+   * Adds frames that are all as long as the batch's, at least one of which it takes.
+   * @returns how many it took
+   */
+  addEach(
+    headersAt: number,
+    headerLength: number,
+    stride: number,
+    payloadAt: number,
+    payloadLength: number,
+    frames: number,
+  ): number {
+    const room = Math.floor((this.#maxBytes - this.pieces.bytes) / this.segmentSize)
+    const count = Math.min(frames, room, MAX_SEGMENTS - this.segments)
+    const first = this.pieces.count
+    this.pieces.addPairs(headersAt, headerLength, stride, payloadAt, payloadLength, count)
+    for (let i = 1; i <= count; i++) this.firstPiece[this.segments + i] = first + 2 * i
+    this.segments += count
+    return count
+  }
+
   clear(): void {
     this.pieces.clear()
     this.segments = 0
@@ -197,15 +218,23 @@ export class Outbox implements FrameSink {
   ): void {
     const lane = hash % this.#lanes.length
     let batch = this.#lanes[lane]!
-    for (let done = 0, headerAt = headersAt; done < payloadLength; headerAt += stride) {
+    for (let done = 0, headerAt = headersAt; done < payloadLength;) {
       const length = Math.min(size, payloadLength - done)
-      if (!batch.takes(peer, tos, headerLength + length)) {
+      const frame = headerLength + length
+      if (!batch.takes(peer, tos, frame)) {
         this.#send(lane)
         batch = this.#lanes[lane]!
-        batch.begin(peer, tos, headerLength + length)
+        batch.begin(peer, tos, frame)
       }
-      batch.add(headerAt, headerLength, payloadAt + done, length)
-      done += length
+      let count = 1
+      if (frame === batch.segmentSize) {
+        const alike = Math.floor((payloadLength - done) / length)
+        count = batch.addEach(headerAt, headerLength, stride, payloadAt + done, length, alike)
+      } else {
+        batch.add(headerAt, headerLength, payloadAt + done, length)
+      }
+      headerAt += count * stride
+      done += count * length
     }
   }
 

@@ -149,7 +149,7 @@ export class Splitter {
     const at = this.#template
     encapsulate(bytes, at, map, entry, packet.version)
     const ip = at + ENCAPSULATION
-    bytes.copyWithin(ip, packet.at, packet.transportAt + packet.transportHeaderLength)
+    this.#simd.repeat(packet.at, packet.headerLength + packet.transportHeaderLength, ip, 1)
     if (packet.version === 4) {
       store16(bytes, ip + TOTAL_LENGTH, 0)
       store16(bytes, ip + IDENTIFICATION, 0)

@@ -54,7 +54,8 @@ export function checksumOffsetOf(bytes: Uint8Array, at: number): number {
 
 /** A packet that is complete in itself. */
 export function writePlainVnet(bytes: Uint8Array, at: number): void {
-  bytes.fill(0, at, at + VNET_LENGTH)
+  // Not fill(), which takes longer than ten stores.
+  for (let i = 0; i < VNET_LENGTH; i++) bytes[at + i] = 0
 }
 
 /** A packet, or super-packet, whose transport checksum the kernel is to complete. */

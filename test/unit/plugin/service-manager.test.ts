@@ -21,7 +21,9 @@ print(s.recv(100).decode(), end='', flush=True)
 for (const kind of ['a path', 'an abstract name']) {
   test(`the service manager is told at ${kind}`, async (t) => {
     const name = kind === 'a path' ? join(folder(t), 'notify') : `@ovt-${process.pid}-notify`
-    const receiver = spawn('python3', ['-c', RECEIVER, name], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const receiver = spawn('python3', ['-c', RECEIVER, name], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     t.after(() => receiver.kill())
     let said = ''
     receiver.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test, type TestContext } from 'node:test'
+import { argv } from '../../lab/argv.ts'
+import type { Container } from '../../lab/container.ts'
+import type { DockerHost } from '../../lab/docker-host.ts'
+import { Lab } from '../../lab/lab.ts'
+import { createManagedPlugin } from '../../lab/managed-plugin.ts'
+import { explainFailure } from '../support/lab.ts'
+import { eventually, waitFor } from '../support/wait.ts'
+import { assertReaches } from './support/answers.ts'
+import { cables } from './support/endpoint-records.ts'
+import { attachmentsOf, MANAGED_SETTINGS, pluginMounts, pluginProcess } from './support/managed-host.ts'
+import { createNetwork, NETWORK_FORMS } from './support/network-forms.ts'
+import { Traffic } from './support/traffic.ts'
+
+const NETWORKS = ['web', 'chosen'] as const
+const CHOSEN_IP = '10.50.96.77'
+const LIVE = ['--live-restore']
+
+describe('dockerd starts again under a managed plugin', { concurrency: false }, () => {
+  let lab: Lab
+  let near: DockerHost
+  let a: Container
+  let b: Container
+  const inLab = (sentence: string, body: (t: TestContext) => Promise<void>): void => {
+    test(sentence, (t) => explainFailure(lab, () => body(t)))
+  }
+
+  before(async () => {
+    lab = await Lab.create({ hosts: ['96', '98'], dockerd: LIVE })
+    near = lab.host('96')
+    const far = lab.host('98')
+    await explainFailure(lab, async () => {
+      await Promise.all([
+        createManagedPlugin(near, { settings: MANAGED_SETTINGS }),
+        far.startPlugin(),
+      ])
+      for (const host of lab.hosts) {
+        await createNetwork(host, 'web', NETWORK_FORMS.web)
+        await createNetwork(host, 'chosen', argv`--subnet 10.50.${host.name}.0/24`)
+      }
+      a = await near.run('near', {
+        network: 'chosen',
+        options: argv`--restart always --ip ${CHOSEN_IP}`,
+      })
+      await near.docker('network', 'connect', 'web', 'near')
+      b = await far.run('far', { network: NETWORKS })
+    })
+  })
+  after(async () => {
+    await lab.remove()
+  })
+
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    inLab(`with live-restore, after ${signal}: containers and plugin run on`, async (t) => {
+      const [attachments, process] = [await attachmentsOf(near), await pluginProcess(near)]
+      const mounts = await pluginMounts(near)
+      await using traffic = await Traffic.start([
+        { name: 'UDP out', kind: 'udp', from: a, to: b, ip: await b.ip('web'), port: 9001 },
+        { name: 'UDP in', kind: 'udp', from: b, to: a, ip: CHOSEN_IP, port: 9002 },
+        { name: 'TCP out', kind: 'tcp', from: a, to: b, ip: await b.ip('web'), port: 9003 },
+      ])
+      const silences = await traffic.during(async () => {
+        await near.stopDocker(signal)
+        await near.startDocker(LIVE)
+      })
+      const seconds = Object.values(silences).map((ms) => `${(ms / 1000).toFixed(2)} s`)
+      t.diagnostic(`| dockerd ${signal}, live-restore | ${seconds.join(' | ')} |`)
+      assert.equal(await attachmentsOf(near), attachments)
+      assert.equal(await pluginProcess(near), process)
+      assert.equal(await pluginMounts(near), mounts)
+      await isServed()
+    })
+  }
+
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    inLab(`without live-restore, after ${signal}: what Docker starts is back`, async (t) => {
+      const [process, mounts] = [await pluginProcess(near), await pluginMounts(near)]
+      const ips = await a.networks()
+      const from = performance.now()
+      await near.stopDocker(signal)
+      await near.startDocker()
+      const started = performance.now()
+      await waitFor(() => b.reaches(CHOSEN_IP), {
+        what: 'the container with a restart policy to answer',
+        timeout: 60_000,
+      })
+      const [served, back] = [started, performance.now()].map((at) => (at - from) / 1000)
+      t.diagnostic(
+        `| dockerd ${signal} | served after ${served!.toFixed(1)} s | answered after ${back!.toFixed(1)} s |`,
+      )
+      assert.equal((await a.networks())['chosen'], ips['chosen'])
+      assert.notEqual(await pluginProcess(near), process)
+      assert.equal(await pluginMounts(near), mounts)
+      await isServed()
+    })
+  }
+
+  /** The old container and a new one are reached and reach, in both networks. */
+  async function isServed(): Promise<void> {
+    const fresh = await near.run('fresh', { network: NETWORKS })
+    for (const container of [a, fresh]) {
+      for (const name of NETWORKS) {
+        await assertReaches(container, [await b.ip(name)], await container.ip(name))
+        await assertReaches(b, [await container.ip(name)], await b.ip(name))
+      }
+    }
+    await fresh.remove()
+    await eventually(async () => assert.equal(await cables(near), NETWORKS.length), {
+      what: 'no cable to be left but those of the one container',
+      timeout: 60_000,
+      every: 250,
+    })
+  }
+})

@@ -332,7 +332,7 @@ export class Controller {
     await this.endpoints.reclaim(now)
     // An address without an endpoint may be that of a container on a cable that nobody claims.
     if (this.#unclaimed.spared(performance.now()).length === 0) await this.addresses.reclaim(now)
-    await this.subnets.reclaim(now)
+    await this.subnets.reclaim(now, (networkId) => this.rebuild.isDoubtful(networkId))
   }
 
   #sayFailed(error: unknown): void {

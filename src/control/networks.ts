@@ -72,11 +72,13 @@ export class Networks {
     })
   }
 
-  /** Journals a network that was found again, with its subnet. One that is there meanwhile stays as it is. */
+  /** Journals a network that was found again, with its subnet. What the journal has of it stays as it is. */
   adopt(network: Network, held: HeldSubnet): Promise<void> {
     return this.#mutex.run(network.id, async () => {
       const { journal, reconciler } = this.#options
-      if (!journal.networks.get(network.id)) await journal.networks.put(network.id, network)
+      const kept = journal.networks.get(network.id) ?? network
+      const bridgeMac = kept.bridgeMac ?? network.bridgeMac
+      await journal.networks.put(network.id, { ...kept, bridgeMac })
       if (!journal.subnets.get(held.subnet)) await journal.subnets.put(held.subnet, held)
       await reconciler.attempt()
     })

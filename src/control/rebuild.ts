@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { parseInterfaceAddress } from '../net/cidr.ts'
+import { derivedMac } from '../net/mac.ts'
 import { allocate } from '../store/allocate.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
@@ -107,8 +108,13 @@ export class Rebuild {
     return [...view.subnets].flatMap(([subnet, { hostId, networkId }]) => {
       if (hostId !== identity.hostId || networkId === null) return []
       if (journal.subnets.get(subnet) || subnets.wasGivenBack(subnet)) return []
-      return this.#wasCompared && !this.#waiting.has(networkId) ? [] : [subnet]
+      return this.isDoubtful(networkId) ? [subnet] : []
     })
+  }
+
+  /** Whether a network that the journal does not have may yet be found. */
+  isDoubtful(networkId: string): boolean {
+    return !this.#wasCompared || this.#waiting.has(networkId)
   }
 
   /** Waits a little for a network that may yet be found. @throws OverlayError not_found when it is not */
@@ -167,23 +173,12 @@ export class Rebuild {
   }
 
   async #compare(): Promise<void> {
-    const { known: manager, journal, networks, reconciler, publisher, unclaimed } = this.#options
+    const { known: manager, journal, reconciler, publisher, unclaimed } = this.#options
     const candidates = journal.networks.values().map(({ id }) => id)
     const known = await manager.list()
     this.#known = known
     const plan = await this.#plan(known)
-    for (const { known: network, lease } of plan.found) {
-      if (this.#isJournaled(network.id)) continue
-      const held = rebuiltSubnet(lease, network, Date.now())
-      await networks.adopt(
-        rebuiltNetwork(network, held.subnet, unclaimed.bridgeMac(network.id)),
-        held,
-      )
-      this.#options.log.warn(
-        { network: network.id, name: network.name, subnet: held.subnet },
-        'a network that the state directory had lost was found again',
-      )
-    }
+    for (const each of plan.found) await this.#adopt(each)
     for (const network of known) await this.#adoptEndpoints(network)
     if (plan.waiting.size === 0) await this.#removeRemains(plan)
     await this.#removed.compare(candidates, known, performance.now())
@@ -210,17 +205,15 @@ export class Rebuild {
     const { state, since } = mirror.status()
     const me = { hostId, publicIp: facts().publicIp, isJournaled }
     const seen = judgeNetworks(mirror.view(), known, me)
-    const unsure = [...seen.found.map((found: Found) => found.known.id), ...seen.lost.keys()]
+    const found = seen.found.map((each: Found) => each.known.id)
+    const unsure = [...found, ...seen.lost.keys(), ...seen.waiting.keys()]
     if (unsure.length === 0) return seen
-    const wait = (reason: string): RebuildPlan => {
-      const waiting = new Map(unsure.map((id) => [id, reason]))
-      return {
-        ...seen,
-        found: [],
-        lost: new Map(),
-        waiting: new Map([...seen.waiting, ...waiting]),
-      }
-    }
+    const wait = (reason: string): RebuildPlan => ({
+      ...seen,
+      found: [],
+      lost: new Map(),
+      waiting: new Map(unsure.map((id) => [id, reason])),
+    })
     if (state !== 'up') return wait(`etcd is not reached, since ${since.toISOString()}`)
     if (!unclaimed.isNoted) await settlesWithin(reconciler.firstRun, FIRST_RUN_MS)
     if (!unclaimed.isNoted) return wait('the network of this host was not looked at yet')
@@ -229,6 +222,25 @@ export class Rebuild {
     )
     await mirror.refresh()
     return plan
+  }
+
+  async #adopt({ known: network, lease }: Found): Promise<void> {
+    const { networks, identity, unclaimed, log } = this.#options
+    const { hostId } = lease
+    // What containers hold for everything outside their bridge must not change under them.
+    const formerMac =
+      hostId === null || hostId === identity.hostId
+        ? null
+        : derivedMac('bridge', hostId, network.id)
+    const isKnown = this.#isJournaled(network.id)
+    const held = rebuiltSubnet(lease, network, Date.now())
+    const bridgeMac = unclaimed.bridgeMac(network.id) ?? formerMac
+    await networks.adopt(rebuiltNetwork(network, held.subnet, bridgeMac), held)
+    if (isKnown) return
+    log.warn(
+      { network: network.id, name: network.name, subnet: held.subnet },
+      'a network that the state directory had lost was found again',
+    )
   }
 
   async #adoptEndpoints(network: KnownNetwork): Promise<void> {

@@ -183,11 +183,15 @@ export class Subnets {
     return this.#refusals.get(subnet) ?? null
   }
 
-  /** Gives back what was leased for a network that never came. */
-  async reclaim(now: number): Promise<void> {
+  /**
+   * Gives back what was leased for a network that never came, or that went and left it behind.
+   * @param isDoubtful whether the network's own record may just be lost
+   */
+  async reclaim(now: number, isDoubtful: (networkId: string) => boolean): Promise<void> {
     const { journal, log } = this.#options
-    for (const { subnet, since } of journal.subnets.values()) {
-      if (now - since < UNBOUND_MS || !(await this.giveBackUnused(subnet))) continue
+    for (const { subnet, since, networkId } of journal.subnets.values()) {
+      if (now - since < UNBOUND_MS || (networkId !== null && isDoubtful(networkId))) continue
+      if (!(await this.giveBackUnused(subnet))) continue
       log.warn({ subnet }, 'no network came for a leased subnet; it is given back')
     }
   }

@@ -1,5 +1,6 @@
 import { bridgeName, containerVethName, hostVethName, TUN_NAME } from '../linux/host-state.ts'
 import type { Journal } from './journal.ts'
+import { membersOf } from './members.ts'
 
 /** How long whoever knows better is waited for. */
 export const SPARED_MS = 600_000
@@ -26,11 +27,14 @@ export class UnclaimedLinks {
   /** Takes down what is there, at the first call. */
   note(links: Iterable<Link>, now: number): void {
     if (this.#found) return
-    const { networks, endpoints } = this.#journal
+    // An attachment of a network that is lost itself is wanted by nobody.
+    const members = membersOf(this.#journal)
     const claimed = new Set([
-      ...networks.values().map(({ id }) => bridgeName(id)),
-      ...endpoints.values().flatMap(({ id }) => [hostVethName(id), containerVethName(id)]),
-      ...(networks.values().length > 0 ? [TUN_NAME] : []),
+      ...members.map(({ network }) => bridgeName(network.id)),
+      ...members.flatMap(({ endpoints }) =>
+        endpoints.flatMap(({ id }) => [hostVethName(id), containerVethName(id)]),
+      ),
+      ...(members.length > 0 ? [TUN_NAME] : []),
     ])
     const all = [...links].filter(({ name }) => !claimed.has(name))
     // A TUN alone has nobody behind it.

@@ -170,13 +170,13 @@ test('what no network came for is given back after a minute, what one lives in n
     networkId: 'died with its record',
   }))
   const since = Math.max(unused.since, dangling.since)
-  await host.subnets.reclaim(unused.since + UNBOUND_MS - 1)
-  assert.equal(host.journal.subnets.values().length, 3)
-  await host.subnets.reclaim(since + UNBOUND_MS)
-  assert.deepEqual(
-    host.journal.subnets.values().map(({ subnet }) => subnet),
-    [inUse],
-  )
+  const left = (): string[] => host.journal.subnets.values().map(({ subnet }) => subnet)
+  await host.subnets.reclaim(unused.since + UNBOUND_MS - 1, () => true)
+  assert.equal(left().length, 3)
+  await host.subnets.reclaim(since + UNBOUND_MS, (id) => id === 'died with its record')
+  assert.deepEqual(left(), [inUse, dangling.subnet], 'its network may yet be found')
+  await host.subnets.reclaim(since + UNBOUND_MS, () => false)
+  assert.deepEqual(left(), [inUse])
   const { subnets } = parseView(keyspace, await store.range(keyspace.root))
   assert.deepEqual([...subnets.keys()], [inUse])
 })
@@ -192,7 +192,7 @@ test('a network that comes as its subnet is being reclaimed keeps it', async (t)
     has = [network(WEB, subnet)]
     return { ...mine }
   })
-  await Promise.all([turn, host.subnets.reclaim(since + UNBOUND_MS)])
+  await Promise.all([turn, host.subnets.reclaim(since + UNBOUND_MS, () => true)])
   assert.notEqual(host.journal.subnets.get(subnet), undefined)
 })
 

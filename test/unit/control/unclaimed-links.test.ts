@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { openJournal, type Journal } from '../../../src/control/journal.ts'
 import { SPARED_MS, UnclaimedLinks } from '../../../src/control/unclaimed-links.ts'
-import { endpoint, network, recordingLog } from './control-support.ts'
+import { endpoint, held, network, recordingLog } from './control-support.ts'
 
 const WEB = '1'.repeat(64)
 const link = (name: string) => ({ name, mac: '02:00:00:00:00:01' })
@@ -16,6 +16,7 @@ async function journalOf(t: TestContext, ...networks: string[]): Promise<Journal
   t.after(() => rm(folder, { recursive: true }))
   const journal = await openJournal(folder, recordingLog().log)
   for (const id of networks) {
+    await journal.subnets.put('10.33.5.0/24', held('10.33.5.0/24', { networkId: id }))
     await journal.networks.put(id, network(id, '10.33.5.0/24'))
     await journal.endpoints.put('e'.repeat(64), endpoint('e'.repeat(64), id, '10.33.5.2/17'))
   }
@@ -55,4 +56,12 @@ test('the MAC of a bridge that was there is remembered, that of a claimed one is
   assert.equal(links.bridgeMac('2'.repeat(64)), '02:00:00:00:00:01')
   assert.equal(links.bridgeMac(WEB), null)
   assert.equal(links.bridgeMac('3'.repeat(64)), null)
+})
+
+test('a network without its subnet claims nothing, nor do its attachments', async (t) => {
+  const journal = await journalOf(t, WEB)
+  await journal.subnets.delete('10.33.5.0/24')
+  const links = new UnclaimedLinks(journal)
+  links.note(ALL, 0)
+  assert.equal(links.spared(1).length, ALL.length)
 })

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { cpSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import type { Container } from '../../lab/container.ts'
 import { hostIp } from '../../lab/address.ts'
@@ -73,31 +72,6 @@ describe('a host is who it is by its state directory', { concurrency: false }, (
     )
     assert.equal(near.plugin.running, true)
     assert.deepEqual(await subnetsAt(hostIp('96')), published)
-    await bothReach()
-  })
-
-  inLab('and says what to do when that directory is lost', async () => {
-    await a.remove()
-    await near.stopPlugin()
-    for (const entry of readdirSync(near.stateDir)) {
-      rmSync(join(near.stateDir, entry), { recursive: true })
-    }
-    await near.startPlugin()
-    for (const name of NETWORKS) {
-      const id = await near.docker('network', 'inspect', '-f', '{{slice .Id 0 12}}', name)
-      const named = name === 'app' ? `the network ${id}` : 'the pool overlay-ts:10\\.'
-      await assert.rejects(
-        near.run(`on-${name}`, { network: name }),
-        new RegExp(`this host (has no record of|does not hold) ${named}[^]*remove the network`),
-      )
-      await near.docker('rm', '-f', `on-${name}`)
-      await near.docker('network', 'rm', name)
-      await eventually(() => createForm(near, name), {
-        what: `${name} to be made again`,
-        timeout: 30_000,
-      })
-    }
-    a = await near.run('near', { network: NETWORKS })
     await bothReach()
   })
 

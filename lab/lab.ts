@@ -137,6 +137,8 @@ export class Lab implements AsyncDisposable {
    */
   async reboot(name: string): Promise<DockerHost> {
     const host = this.host(name)
+    // The kernel takes the cable away with the network, but only some time after.
+    await this.switch.disconnect(name)
     await powerOff(this.name, name)
     rmSync(host.machine.path('run'), { recursive: true, force: true })
     await host.machine.boot(this.switch)

@@ -54,6 +54,11 @@ export class Switch {
     })
   }
 
+  /** Takes a machine's cable away, as its end does. */
+  async disconnect(machine: string): Promise<void> {
+    await this.#batch([`link del ${portName(machine)}`])
+  }
+
   /** Pulls the cable: the machine's link stays up, nothing passes. */
   async unplug(machine: string): Promise<void> {
     await this.#batch([`link set ${portName(machine)} nomaster`])

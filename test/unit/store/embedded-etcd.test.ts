@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { promisify } from 'node:util'
 import { pino } from 'pino'
 import type { Log } from '../../../src/log.ts'
 import { EmbeddedEtcd, type EmbeddedEtcdOptions } from '../../../src/store/embedded-etcd.ts'
@@ -223,6 +224,27 @@ test('damaged data are said to be so, with what to do', async (t) => {
   assert.match(said, /invalid database/)
   const told = options.said.filter((line) => line.includes('seem damaged'))
   assert.equal(told.length, 1, 'it is told once, however often it is tried')
+})
+
+test('a snapshot that was restored in place of the data is what it starts with', async (t) => {
+  const options = await place(t)
+  const data = join(options.dataDir, 'data')
+  const snapshot = join(options.dataDir, 'overlay-ts.db')
+  const etcdctl = (words: string): Promise<unknown> =>
+    promisify(execFile)('etcdctl', words.split(' '), { env: { ...process.env, ETCDCTL_API: '3' } })
+  const first = await begin(options)
+  const store = storeOf(t, first)
+  await store.commit([], [{ put: '/x/a', value: 'before' }])
+  await etcdctl(`--endpoints ${first.endpoint} snapshot save ${snapshot}`)
+  await store.commit([], [{ put: '/x/a', value: 'after' }])
+  await first.stop()
+
+  await rename(data, `${data}.old`)
+  await etcdctl(
+    `snapshot restore ${snapshot} --data-dir ${data} --name overlay-ts --initial-cluster overlay-ts=http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380`,
+  )
+  const second = await begin(options)
+  assert.equal((await storeOf(t, second).range('/x/')).entries.get('/x/a')?.value, 'before')
 })
 
 test('a full database is cleaned up by itself if that helps', async (t) => {

@@ -3,20 +3,17 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readlinkSync,
   realpathSync,
-  renameSync,
-  rmSync,
   statSync,
   symlinkSync,
 } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { argv } from './argv.ts'
+import { cached } from './cache.ts'
 import { command } from './command.ts'
-import { IMAGE_CACHE } from './image.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
@@ -51,32 +48,24 @@ export async function baseArchive(image: BaseImage): Promise<string> {
     const { size, mtimeMs } = lstatSync(path)
     version.update(`${path} ${size} ${mtimeMs}\n`)
   }
-  const archive = join(IMAGE_CACHE, `${image}-${version.digest('hex').slice(0, 16)}.tar`)
-  if (existsSync(archive)) return archive
-  mkdirSync(IMAGE_CACHE, { recursive: true })
-  const work = mkdtempSync(join(IMAGE_CACHE, 'new-'))
-  try {
-    const made = join(work, 'base.tar')
-    await command(['tar', '-C', skeleton(work), '-cf', made, '.'])
+  return cached(`${image}-${version.digest('hex').slice(0, 16)}.tar`, async (archive) => {
+    await command(['tar', '-C', skeleton(archive), '-cf', archive, '.'])
     const names = files.map((path) => path.slice(1)).join('\n')
-    await command(argv`tar -C / -rf ${made} --no-recursion --no-unquote --files-from -`, {
+    await command(argv`tar -C / -rf ${archive} --no-recursion --no-unquote --files-from -`, {
       input: names,
     })
     if (moved.length > 0) {
       const renames = moved.map(([from, to]) => `--transform=s|^${from.slice(1)}|${to.slice(1)}|S`)
-      await command(argv`tar -C / -rf ${made} ${renames} ${moved.map(([from]) => from.slice(1))}`)
+      await command(
+        argv`tar -C / -rf ${archive} ${renames} ${moved.map(([from]) => from.slice(1))}`,
+      )
     }
-    // Two labs may get here at once; both archives are good.
-    renameSync(made, archive)
-  } finally {
-    rmSync(work, { recursive: true })
-  }
-  return archive
+  })
 }
 
 /** The folders that every Debian has, with /bin and /lib as links into /usr. */
-function skeleton(work: string): string {
-  const root = join(work, 'root')
+function skeleton(archive: string): string {
+  const root = `${archive}-root`
   for (const dir of [
     'usr/bin',
     'usr/sbin',

@@ -1,17 +1,7 @@
 import { createHash } from 'node:crypto'
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { cached } from './cache.ts'
 import { command } from './command.ts'
 
 /** The image that every lab host has; it serves the pages below until it is killed. */
@@ -55,9 +45,6 @@ const FILES: Readonly<Record<string, string>> = {
   '/etc/group': 'root:x:0:\n',
 }
 
-/** Where archives are kept between labs; any may be deleted at any time. */
-export const IMAGE_CACHE = '/tmp/overlay-ts-lab-image'
-
 /**
  * The path of a tar archive with the image's root file system, made of this machine's own busybox, iperf3,
  * sockperf and socat, once for each version of them.
@@ -70,20 +57,11 @@ export async function imageArchive(): Promise<string> {
   const version = createHash('sha256')
     .update(JSON.stringify([parts, FILES]))
     .digest('hex')
-  const archive = join(IMAGE_CACHE, `${version.slice(0, 16)}.tar`)
-  if (existsSync(archive)) return archive
-  mkdirSync(IMAGE_CACHE, { recursive: true })
-  const work = mkdtempSync(join(IMAGE_CACHE, 'new-'))
-  try {
-    const root = join(work, 'root')
+  return cached(`${version.slice(0, 16)}.tar`, async (archive) => {
+    const root = `${archive}-root`
     await fillRoot(root)
-    await command(['tar', '-C', root, '-cf', join(work, 'image.tar'), '.'])
-    // Two labs may get here at once; both archives are good.
-    renameSync(join(work, 'image.tar'), archive)
-  } finally {
-    rmSync(work, { recursive: true })
-  }
-  return archive
+    await command(['tar', '-C', root, '-cf', archive, '.'])
+  })
 }
 
 async function fillRoot(root: string): Promise<void> {

@@ -1,18 +1,10 @@
 import { createHash } from 'node:crypto'
-import {
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { baseArchive, BASE_IMAGES, type BaseImage } from './base-images.ts'
+import { cached } from './cache.ts'
 import { command } from './command.ts'
 import type { DockerHost } from './docker-host.ts'
-import { IMAGE_CACHE } from './image.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
@@ -40,7 +32,7 @@ export async function pluginScript(
 }
 
 /** Runs the Dockerfile with a host's Docker, on base images made of this machine's files, and fills the folder. */
-export async function buildPlugin(host: DockerHost, dir: string): Promise<void> {
+async function buildPlugin(host: DockerHost, dir: string): Promise<void> {
   await Promise.all(
     BASE_NAMES.map(async (name) => {
       await host.docker('import', await baseArchive(name), BASE_IMAGES[name])
@@ -62,17 +54,7 @@ export async function builtPlugin(host: DockerHost): Promise<string> {
   for (const path of files.map((file) => join(file.parentPath, file.name)).sort()) {
     version.update(`${path}\n`).update(readFileSync(path))
   }
-  const dir = join(IMAGE_CACHE, `plugin-${version.digest('hex').slice(0, 16)}`)
-  if (existsSync(dir)) return dir
-  mkdirSync(IMAGE_CACHE, { recursive: true })
-  const work = mkdtempSync(join(IMAGE_CACHE, 'new-'))
-  try {
-    await buildPlugin(host, join(work, 'plugin'))
-    renameSync(join(work, 'plugin'), dir)
-  } finally {
-    rmSync(work, { recursive: true })
-  }
-  return dir
+  return cached(`plugin-${version.digest('hex').slice(0, 16)}`, (dir) => buildPlugin(host, dir))
 }
 
 export interface ManagedPluginOptions {

@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs'
-import { IMAGE_CACHE } from './image.ts'
+import { IMAGE_CACHE } from './cache.ts'
 import { LABS_DIR } from './record.ts'
 import { leavesTraces, removeAbandonedLabs, removeLab } from './remove.ts'
 

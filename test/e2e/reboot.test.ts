@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test, type TestContext } from 'node:test'
+import type { Container } from '../../lab/container.ts'
+import type { DockerHost } from '../../lab/docker-host.ts'
+import { Lab } from '../../lab/lab.ts'
+import { explainFailure } from '../support/lab.ts'
+import { eventually } from '../support/wait.ts'
+import { assertReaches } from './support/answers.ts'
+import { addressesInUse, agreedEndpoints, cables } from './support/endpoint-records.ts'
+import { createForm, createNetwork } from './support/network-forms.ts'
+
+/** With an address of the container's own choice: what Docker's and what our address management gives out. */
+const PINNED = { shared: '.9', own: '.77.9' } as const
+
+/** What each container on the host that boots is on. */
+const CONTAINERS = {
+  always: ['web', 'app'],
+  pinned: ['shared'],
+  plain: ['own'],
+} as const satisfies Record<string, readonly string[]>
+
+describe('a machine that boots again', { concurrency: false }, () => {
+  let lab: Lab
+  let near: DockerHost
+  let far: DockerHost
+  let b: Container
+  const inLab = (sentence: string, body: (t: TestContext) => Promise<void>): void => {
+    test(sentence, (t) => explainFailure(lab, () => body(t)))
+  }
+
+  before(async () => {
+    lab = await Lab.create({ hosts: ['96', '98'], plugin: 'before docker' })
+    ;[near, far] = [lab.host('96'), lab.host('98')]
+    for (const [index, host] of [near, far].entries()) {
+      for (const form of ['web', 'app', 'shared'] as const) await createForm(host, form)
+      // Docker's own address management needs a subnet before it takes an address.
+      await createNetwork(host, 'own', ['--subnet', `10.9${index}.77.0/24`])
+    }
+    b = await far.run('far', { network: ['web', 'app', 'shared', 'own'] })
+    const restart = ['--restart', 'always']
+    await near.run('always', { network: CONTAINERS.always, options: restart })
+    const probe = await near.run('probe', { network: 'shared' })
+    const shared = (await probe.ip()).replace(/\.\d+$/, PINNED.shared)
+    await probe.remove()
+    await near.run('pinned', { network: 'shared', options: [...restart, '--ip', shared] })
+    await near.run('plain', { network: 'own', options: [...restart, '--ip', `10.90${PINNED.own}`] })
+    await near.run('once', { network: ['web', 'app'] })
+    await everybodyReaches()
+  })
+  after(async () => {
+    await lab.remove()
+  })
+
+  inLab(
+    'with overlay-ts before Docker has its containers back, and others notice nothing',
+    async (t) => {
+      await boots(t, async () => {
+        await near.startPlugin()
+        await near.startDocker()
+      })
+    },
+  )
+
+  inLab('with Docker before overlay-ts, too', async (t) => {
+    await boots(t, async () => {
+      // It answers only once it has tried to reach each network's plugin.
+      const docker = near.startDocker()
+      await near.startPlugin()
+      await docker
+    })
+  })
+
+  async function boots(t: TestContext, start: () => Promise<void>): Promise<void> {
+    const pinned = await pinnedAddresses()
+    const elsewhere = await far.stateText()
+    const leases = await lab.etcdText('/overlay-ts/subnets/')
+    const creations = near.pluginLog().split('network created').length
+    await lab.reboot('96')
+    const started = performance.now()
+    await start()
+    await everybodyReaches()
+    t.diagnostic(
+      `everybody answers ${Math.round(performance.now() - started)} ms after power is back`,
+    )
+    assert.deepEqual(await pinnedAddresses(), pinned)
+    assert.equal(near.pluginLog().split('network created').length, creations)
+    const left = await agreedEndpoints(lab, near)
+    assert.equal(left.length, Object.values(CONTAINERS).flat().length, left.join('\n'))
+    assert.equal(await cables(near), left.length)
+    const ours = left.map((line) => line.split(' ')[1]!).filter((ip) => /^10\.(3|4)/.test(ip))
+    await eventually(() => assert.deepEqual(addressesInUse(near), ours.sort()), {
+      what: 'the addresses of before to be free',
+      timeout: 30_000,
+      every: 250,
+    })
+    assert.equal(await far.stateText(), elsewhere)
+    assert.equal(await lab.etcdText('/overlay-ts/subnets/'), leases)
+    await near.docker('start', 'once')
+    await assertReaches(
+      near.container('once'),
+      [await b.ip('web')],
+      await near.container('once').ip('web'),
+    )
+    assert.doesNotMatch(near.pluginLog(), /housekeeping failed|not as it should be/)
+  }
+
+  async function pinnedAddresses(): Promise<string[]> {
+    return Promise.all([near.container('pinned').ip(), near.container('plain').ip()])
+  }
+
+  /** Each container with a restart policy runs, and it and the other host's reach each other. */
+  async function everybodyReaches(): Promise<void> {
+    const all = Object.entries(CONTAINERS)
+    await Promise.all(all.map(async ([name, networks]) => reachesAll(name, networks)))
+  }
+
+  async function reachesAll(name: string, networks: readonly string[]): Promise<void> {
+    const container = near.container(name)
+    await eventually(
+      async () => {
+        const state = await near.docker('inspect', '-f', '{{.State.Running}}', name)
+        assert.equal(state.trim(), 'true')
+      },
+      { what: `${name} to run`, timeout: 60_000, every: 250 },
+    )
+    for (const network of networks) {
+      await assertReaches(container, [await b.ip(network)], await container.ip(network))
+      await assertReaches(b, [await container.ip(network)], await b.ip(network))
+    }
+  }
+})

@@ -174,7 +174,7 @@ export class Controller {
   /** Reads the state directory; touches neither the network stack nor the store. */
   static async open(options: ControllerOptions): Promise<Controller> {
     const { settings, log } = options
-    const identity = await readHostIdentity(settings.stateDir)
+    const identity = await readHostIdentity(settings.stateDir, log)
     const journal = await openJournal(settings.stateDir, log)
     return new Controller(options, journal, identity)
   }

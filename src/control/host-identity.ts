@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeDurably } from '../durable-file.ts'
-import { OverlayError } from '../errors.ts'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
 import { derivedMac, type Mac } from '../net/mac.ts'
 
 const fileSchema = z.object({
@@ -30,13 +31,13 @@ export interface HostIdentity {
 /**
  * Reads `STATE_DIR/host-id`, making a random one on the first start, and adds the token of this
  * process. Two machines with one HostID, one cloned from the other, show by their tokens: each knows
- * only its own.
- * @throws OverlayError host_state when the file is damaged: a new identity would abandon its leases
+ * only its own. A damaged file is set aside: the leases of the old identity are taken over like those
+ * of one that was lost (judgeNetworks).
  */
-export async function readHostIdentity(stateDir: string): Promise<HostIdentity> {
+export async function readHostIdentity(stateDir: string, log: Log): Promise<HostIdentity> {
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   const path = join(stateDir, 'host-id')
-  const stored = await readStored(path)
+  const stored = await readStored(path, log)
   const hostId = stored?.hostId ?? randomBytes(16).toString('hex')
   const instance = randomBytes(8).toString('hex')
   const earlier = stored?.instances ?? []
@@ -52,7 +53,7 @@ export async function readHostIdentity(stateDir: string): Promise<HostIdentity> 
   }
 }
 
-async function readStored(path: string): Promise<z.infer<typeof fileSchema> | null> {
+async function readStored(path: string, log: Log): Promise<z.infer<typeof fileSchema> | null> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
@@ -62,11 +63,12 @@ async function readStored(path: string): Promise<z.infer<typeof fileSchema> | nu
   }
   try {
     return fileSchema.parse(JSON.parse(text))
-  } catch (cause) {
-    throw new OverlayError(
-      'host_state',
-      `${path} does not hold a host identity; restore it, or remove it to join the cluster as a new host`,
-      { cause },
+  } catch (error) {
+    await rename(path, `${path}.broken`)
+    log.error(
+      { file: path, reason: messageOf(error) },
+      'the file does not hold a host identity; it is set aside as .broken, and this host gets a new one',
     )
+    return null
   }
 }

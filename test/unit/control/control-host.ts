@@ -81,7 +81,7 @@ export class ControlHost implements AsyncDisposable {
   static async start(store: Store, options: ControlHostOptions): Promise<ControlHost> {
     const stateDir = options.stateDir ?? (await mkdtemp(join(tmpdir(), 'ovt-control-')))
     const { log } = recordingLog()
-    const identity = await readHostIdentity(stateDir)
+    const identity = await readHostIdentity(stateDir, log)
     const journal = await openJournal(stateDir, log)
     const host = new ControlHost(store, options, { stateDir, identity, journal })
     host.mirror.start()

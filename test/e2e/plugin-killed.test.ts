@@ -14,7 +14,7 @@ import {
   endpointRecords,
   journalFiles,
 } from './support/endpoint-records.ts'
-import { createForm } from './support/network-forms.ts'
+import { createForm, createNetwork } from './support/network-forms.ts'
 import { NumberedStream } from './support/numbered-stream.ts'
 
 /** A pooled overlay and a plain network: what carries their packets differs. */
@@ -29,6 +29,7 @@ describe('a plugin that dies', { concurrency: false }, () => {
   let a: Container
   let b: Container
   let unheard: Promise<string>
+  let unheardRemoval: Promise<string>
   const inLab = (sentence: string, body: (t: TestContext) => Promise<void>): void => {
     test(sentence, (t) => explainFailure(lab, () => body(t)))
   }
@@ -38,13 +39,18 @@ describe('a plugin that dies', { concurrency: false }, () => {
     ;[near, far, lonely] = [lab.host('96'), lab.host('98'), lab.host('99')]
     for (const host of [near, far]) for (const form of NETWORKS) await createForm(host, form)
     await createForm(lonely, 'app')
+    await createNetwork(lonely, 'idle')
+    await waitFor(() => networksInJournal(lonely).includes('idle'), {
+      what: 'the name of the network to be known',
+    })
     await lonely.run('gone', { network: 'app' })
     a = await near.run('near', { network: NETWORKS })
     b = await far.run('far', { network: NETWORKS })
     await lonely.killPlugin()
     unheard = lonely.docker('rm', '-f', 'gone')
-    // Its outcome is judged by the last test.
-    unheard.catch(() => {})
+    unheardRemoval = lonely.docker('network', 'rm', 'idle')
+    // Their outcome is judged by later tests.
+    for (const each of [unheard, unheardRemoval]) each.catch(() => {})
   })
   after(async () => {
     await lab.remove()
@@ -184,6 +190,25 @@ describe('a plugin that dies', { concurrency: false }, () => {
     })
   })
 
+  inLab(
+    'finds out about a network that Docker gave up telling it of, and keeps the others',
+    async () => {
+      await unheardRemoval
+      await eventually(() => assert.deepEqual(networksInJournal(lonely), ['app']), {
+        what: 'the network to be removed',
+        timeout: 90_000,
+        every: 250,
+      })
+      await eventually(
+        async () => {
+          assert.equal((await lonely.exec('ip', '-br', 'link')).match(/^ov-b/gm)?.length, 1)
+          assert.equal((await lab.etcdText('/overlay-ts/')).includes('/overlays/idle'), false)
+        },
+        { what: 'nothing of it to be left', timeout: 30_000, every: 250 },
+      )
+    },
+  )
+
   /** TCP and UDP in both networks and both directions. */
   async function everyStream(): Promise<
     AsyncDisposable & { all: readonly NumberedStream[]; names: readonly string[] }
@@ -213,6 +238,10 @@ describe('a plugin that dies', { concurrency: false }, () => {
 
 function idsInJournal(host: DockerHost): string[] {
   return journalFiles<{ id: string }>(host, 'endpoints').map(({ id }) => id)
+}
+
+function networksInJournal(host: DockerHost): (string | null)[] {
+  return journalFiles<{ name: string | null }>(host, 'networks').map(({ name }) => name)
 }
 
 async function assertUnreachable(

@@ -75,13 +75,13 @@ describe('a state directory that is lost', { concurrency: false }, () => {
   inLab('in parts is mended, as soon as etcd is there to be asked', async () => {
     await near.stopPlugin()
     await lab.etcd.kill()
-    const app = fileOf('networks', ({ name }) => name === 'app')
-    rmSync(app)
+    const identity = join(near.stateDir, 'host-id')
+    rmSync(fileOf('networks', ({ name }) => name === 'app'))
     const web = journalFiles<Journaled>(near, 'networks').find(({ name }) => name === 'web')!
     const broken = fileOf('subnets', ({ subnet }) => subnet === web.subnet)
     truncateSync(broken, 40)
     rmSync(fileOf('endpoints', ({ networkId }) => networkId !== web.id))
-    rmSync(join(near.stateDir, 'host-id'))
+    truncateSync(identity, 10)
     await near.startPlugin()
     await assert.rejects(
       near.run('early', { network: 'app' }),
@@ -94,7 +94,7 @@ describe('a state directory that is lost', { concurrency: false }, () => {
       what: 'the broken file to be replaced',
       timeout: 60_000,
     })
-    rmSync(`${broken}.broken`)
+    for (const file of [broken, identity]) rmSync(`${file}.broken`)
     await isBack()
   })
 

@@ -180,7 +180,9 @@ export class Reconciler {
       const { unclaimed, paths } = this.#options
       const wanted = ({ links }: ObservedState): HostState => {
         unclaimed.note(links.values(), performance.now())
-        return this.#desired()
+        const now = this.#desired()
+        // Under a running forwarder its device stays: whoever removes the last network asks for another run.
+        return this.#datapath ? { ...now, tun: now.tun ?? want.tun } : now
       }
       const changes = await applyHostState(wanted, {
         paths,

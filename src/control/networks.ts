@@ -29,6 +29,8 @@ export interface NetworksOptions {
 export class Networks {
   readonly #options: NetworksOptions
   readonly #mutex = new KeyedMutex()
+  /** Networks that this process removed: whoever still lists one has it on an old list. */
+  readonly #removed = new Set<string>()
 
   constructor(options: NetworksOptions) {
     this.#options = options
@@ -42,6 +44,7 @@ export class Networks {
     return this.#mutex.run(wish.id, async () => {
       const { journal, subnets, reconciler, facts, onCreated, log } = this.#options
       if (journal.networks.get(wish.id)) return
+      this.#removed.delete(wish.id)
       refuseMtu(wish.mtu, facts().overlayMtu)
       const held = await lease()
       refuseOtherNetwork(held, wish.id)
@@ -72,10 +75,16 @@ export class Networks {
     })
   }
 
+  /** Whether this process removed the network. */
+  wasRemoved(id: string): boolean {
+    return this.#removed.has(id)
+  }
+
   /** Journals a network that was found again, with its subnet. What the journal has of it stays as it is. */
   adopt(network: Network, held: HeldSubnet): Promise<void> {
     return this.#mutex.run(network.id, async () => {
       const { journal, reconciler } = this.#options
+      if (this.#removed.has(network.id)) return
       const kept = journal.networks.get(network.id) ?? network
       const bridgeMac = kept.bridgeMac ?? network.bridgeMac
       await journal.networks.put(network.id, { ...kept, bridgeMac })
@@ -88,6 +97,7 @@ export class Networks {
   delete(id: string): Promise<void> {
     return this.#mutex.run(id, async () => {
       const { journal, subnets, reconciler, log } = this.#options
+      this.#removed.add(id)
       const network = journal.networks.get(id)
       if (!network) return
       for (const endpoint of endpointsOf(journal, id)) await journal.endpoints.delete(endpoint.id)

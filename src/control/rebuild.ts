@@ -46,7 +46,7 @@ export interface RebuildOptions {
   readonly reconciler: Pick<Reconciler, 'firstRun' | 'attempt'>
   readonly subnets: Pick<Subnets, 'wasGivenBack'>
   readonly addresses: Pick<Addresses, 'request'>
-  readonly networks: Pick<Networks, 'adopt' | 'delete'>
+  readonly networks: Pick<Networks, 'adopt' | 'delete' | 'wasRemoved'>
   readonly endpoints: Pick<Endpoints, 'adopt' | 'isInUse'>
   readonly unclaimed: Pick<UnclaimedLinks, 'isNoted' | 'bridgeMac' | 'release'>
   readonly log: Log
@@ -173,9 +173,10 @@ export class Rebuild {
   }
 
   async #compare(): Promise<void> {
-    const { known: manager, journal, reconciler, publisher, unclaimed } = this.#options
+    const { known: manager, journal, networks, reconciler, publisher, unclaimed } = this.#options
     const candidates = journal.networks.values().map(({ id }) => id)
-    const known = await manager.list()
+    const listed = await manager.list()
+    const known = listed.filter(({ id }) => !networks.wasRemoved(id))
     this.#known = known
     const plan = await this.#plan(known)
     for (const each of plan.found) await this.#adopt(each)

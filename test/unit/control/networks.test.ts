@@ -4,7 +4,7 @@ import { Networks, type NetworkWish } from '../../../src/control/networks.ts'
 import { OverlayError } from '../../../src/errors.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { ControlHost, docker, keysOf, routed, writeConfig } from './control-host.ts'
-import { endpoint, recordingLog } from './control-support.ts'
+import { endpoint, held, network, recordingLog } from './control-support.ts'
 import { FACTS } from './fake-facts.ts'
 
 const WEB = 'w'.repeat(64)
@@ -159,4 +159,31 @@ test('a network that could not be named for lack of the store is named later', a
   await networks.nameAll()
   assert.equal(host.journal.subnets.get('172.20.0.0/16')?.overlay, 'web')
   assert.equal(host.subnets.refusal('172.20.0.0/16'), null)
+})
+
+test('a network that was found again is journaled, unless it was removed meanwhile', async () => {
+  const { host, networks } = await cluster()
+  await using _ = host
+  const { journal } = host
+  const mac = '02:00:00:00:00:01'
+  const found = (id: string) => {
+    const subnet = id === WEB ? '10.33.5.0/24' : '10.33.6.0/24'
+    return [network(id, subnet, { bridgeMac: mac }), held(subnet, { networkId: id })] as const
+  }
+  await networks.delete(APP)
+  for (const id of [WEB, APP]) await networks.adopt(...found(id))
+  assert.deepEqual(
+    journal.networks.values().map(({ id }) => id),
+    [WEB],
+  )
+  assert.deepEqual(
+    journal.subnets.values().map(({ subnet }) => subnet),
+    ['10.33.5.0/24'],
+  )
+  await journal.subnets.delete('10.33.5.0/24')
+  await journal.networks.update(WEB, (mine) => ({ ...mine, mtu: 1400, bridgeMac: null }))
+  await networks.adopt(...found(WEB))
+  const { mtu, bridgeMac } = journal.networks.get(WEB)!
+  assert.deepEqual([mtu, bridgeMac], [1400, mac], 'what was not lost is kept')
+  assert.ok(journal.subnets.get('10.33.5.0/24'))
 })

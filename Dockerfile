@@ -26,13 +26,16 @@ RUN cd node_modules \
 
 FROM ${DEBIAN_IMAGE}
 # iproute2, nftables, iptables (DOCKER-USER) and nsenter shape the host's network stack; etcd-server is the store of a
-# host that is given none.
-RUN for program in etcd ip iptables nft nsenter tc; do command -v $program >/dev/null || missing=yes; done; \
-    if [ -n "${missing:-}" ]; then \
+# host that is given none, and setpriv ends it with the plugin.
+RUN lacks() { for program in etcd ip iptables nft nsenter setpriv tc; do \
+      command -v $program >/dev/null || return 0; done; return 1; }; \
+    if lacks; then \
       apt-get update \
-      && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends etcd-server iproute2 iptables nftables util-linux \
+      && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        etcd-server iproute2 iptables nftables util-linux \
       && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /usr/share/doc /usr/share/man /usr/share/locale; \
-    fi
+    fi; \
+    ! lacks
 COPY --from=packages /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules

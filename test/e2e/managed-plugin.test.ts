@@ -68,6 +68,15 @@ describe('the managed plugin, from a registry to machines that have only Docker'
     )
   })
 
+  inLab('without a setting it starts an etcd of its own: an overlay of one host', async () => {
+    const host = builder()
+    await host.docker('plugin', 'enable', PLUGIN)
+    await host.docker(...argv`network create -d overlay-ts alone`)
+    const one = await host.run('one', { network: 'alone' })
+    const other = await host.run('other', { network: 'alone' })
+    await assertReaches(one, [await other.ip()], await one.ip())
+  })
+
   inLab('a machine downloads at most 120 MB', async () => {
     const size = await registry.downloadSize('overlay-ts', '1.0')
     assert.ok(size <= MOST_BYTES, `${size} bytes`)

@@ -7,9 +7,11 @@ import { settingRows } from '../../package/setting-rows.ts'
 import { loadConfig } from '../../plugin/config.ts'
 import { SETTINGS } from '../../plugin/settings.ts'
 import { readDocument, tableUnder } from '../support/markdown.ts'
-import { ROOT } from '../support/source-file.ts'
+import { readSourceFiles, ROOT } from '../support/source-file.ts'
 
 const { env, mounts, interface: socket, entrypoint, propagatedMount } = manifest()
+
+const readDockerfile = (): string => readFileSync(resolve(ROOT, 'Dockerfile'), 'utf8')
 
 /** Whether the path lies in a folder of the host, or such folders lie in it. */
 function isMounted(path: string): boolean {
@@ -70,8 +72,17 @@ test('a mount that lies inside another comes after it', () => {
   }
 })
 
+test('the image has every program that the product starts', () => {
+  const wanted = /for program in ([a-z ]+);/.exec(readDockerfile())![1]!.split(' ')
+  const started = readSourceFiles()
+    .filter(({ path }) => path.startsWith('src/'))
+    .flatMap(({ text }) => [...text.matchAll(/\b(?:run|startProgram|spawn)\('([\w-]+)'/g)])
+    .map(([, program]) => program!)
+  assert.ok(started.length > 5)
+  assert.deepEqual(new Set(started).difference(new Set(wanted)), new Set())
+})
+
 test('the image starts the program that the manifest starts', () => {
-  const dockerfile = readFileSync(resolve(ROOT, 'Dockerfile'), 'utf8')
-  const started = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)?.[1] ?? '[]'
+  const started = /^ENTRYPOINT (\[.*\])$/m.exec(readDockerfile())?.[1] ?? '[]'
   assert.deepEqual(JSON.parse(started), entrypoint)
 })

@@ -5,7 +5,7 @@ const LONGEST = 1_000_000
 
 /**
  * The time from finding nothing to the next packet, in microseconds. What wakes a worker up in between, the
- * end of its poll(2) or word from the main thread, is asked for the length and begins no new period.
+ * end of its wait or word from the main thread, is asked for the length and begins no new period.
  */
 export class IdlePeriod {
   readonly #clock: Pick<Clock, 'now' | 'since'>

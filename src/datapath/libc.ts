@@ -42,6 +42,13 @@ export const libc = {
   ),
   recvmsg: bind<[fd: number, message: Pointer, flags: number]>('int recvmsg(int, size_t, int)'),
   poll: bind<[pollfds: Pointer, count: number, milliseconds: number]>('int poll(size_t, int, int)'),
+  epoll_create1: bind<[flags: number]>('int epoll_create1(int)'),
+  epoll_ctl: bind<[epoll: number, operation: number, fd: number, event: number]>(
+    'int epoll_ctl(int, int, int, size_t)',
+  ),
+  epoll_wait: bind<[epoll: number, events: Pointer, count: number, milliseconds: number]>(
+    'int epoll_wait(int, size_t, int, int)',
+  ),
   clock_gettime: bind<[clock: number, timespec: Pointer]>('int clock_gettime(int, size_t)'),
   sched_yield: bind<[]>('int sched_yield()'),
   eventfd: bind<[initial: number, flags: number]>('int eventfd(int, int)'),

@@ -39,7 +39,7 @@ export class Turn {
   /**
    * One packet alone in the last turn is mostly one packet alone in this: it is passed on before a second
    * read finds nothing.
-   * @returns whether any input had something
+   * @returns whether anything was taken
    */
   run(): boolean {
     const inputs = this.#inputs
@@ -66,7 +66,7 @@ export class Turn {
     inputs.flush()
     this.bytes = used
     this.#packets = packets
-    return true
+    return packets > 0
   }
 
   #countReady(): number {

@@ -17,7 +17,7 @@ export interface WorkerStart {
   readonly busyPollUs: number
   readonly dscp: number | 'inherit'
   readonly pathMtuMemoryMs: number
-  /** Wakes the worker out of poll(2). */
+  /** Wakes the worker. */
   readonly eventfd: number
   /** One word: not 0 when the worker is to end. */
   readonly stop: SharedArrayBuffer

@@ -85,7 +85,7 @@ export function startWorker(options: WorkerOptions, events: WorkerEvents): Worke
       wake()
     },
     async heap() {
-      // Answered between two instructions of the loop, so it must not sleep in poll(2).
+      // Answered between two instructions of the loop, so it must not sleep.
       const statistics = worker.getHeapStatistics()
       if (Atomics.load(stop, 0) === 0) wake()
       // Of a thread that ends instead of answering, Node need not say anything more.

@@ -1,7 +1,7 @@
 /**
- * One thread of the forwarder: waits in poll(2) for the TUN, the VXLAN port or word from the main
- * thread, gives each direction a turn, and waits again. Between two small packets that follow each other
- * closely it looks instead of sleeping (busy-poll.ts). It never returns to Node's event loop.
+ * One thread of the forwarder: waits for the TUN, the VXLAN port or word from the main thread, gives each
+ * direction a turn, and waits again. Between two small packets that follow each other closely it looks
+ * instead of sleeping (busy-poll.ts). It never returns to Node's event loop.
  */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
@@ -17,8 +17,8 @@ import { MAX_TUN_READ, TURN_BYTES } from './limits.ts'
 import { PacketMemory } from './packet-memory.ts'
 import { PathMtu } from './path-mtu.ts'
 import { pathMtuProbe } from './path-mtu-probe.ts'
+import { Readiness } from './readiness.ts'
 import { AllowedCoalescing } from './allowed-coalescing.ts'
-import * as abi from './socket-abi.ts'
 import { SubnetMap } from './subnet-map.ts'
 import { TunPort } from './tun-port.ts'
 import { EMPTY, Turn } from './turn.ts'
@@ -32,8 +32,11 @@ const MAX_RECEIVE = 65_536
 /** Bytes in one turn from which on it is throughput that counts. */
 const BULK = 16 * 1024
 
-/** A worker inside poll(2) cannot be terminated; this bounds how long a dying process waits for it. */
-const POLL_MS = 1000
+/** A worker that waits in the kernel cannot be terminated; this bounds how long a dying process waits for it. */
+const WAIT_MS = 1000
+
+/** Microseconds without a packet after which all descriptors are read, to find one that is not watched any more. */
+const LONG_IDLE = 1_000_000
 
 const start = workerData as WorkerStart
 const memory = new PacketMemory(MEMORY, addressOf)
@@ -76,31 +79,20 @@ const aligned = (length: number): number => (length + 15) & ~15
 
 const { receive } = start.sockets
 const { reads } = start.tun
-const watched = [start.eventfd, ...receive, ...reads]
 const ORDERS = 0
 const FIRST_SOCKET = 1
 const FIRST_QUEUE = FIRST_SOCKET + receive.length
-const pollfds = memory.reserve(watched.length * abi.POLLFD_LENGTH)
-const pollfdsPointer = memory.pointerTo(pollfds)
-watched.forEach((fd, index) => {
-  memory.words[(pollfds >>> 2) + index * 2] = fd
-  memory.words[(pollfds >>> 2) + index * 2 + 1] = abi.POLLIN
-})
-/** Whether anything happened to the descriptor: readable, or broken, which reading will tell. */
-const isReady = (index: number): boolean =>
-  memory.words[(pollfds >>> 2) + index * 2 + 1]! >>> 16 !== 0
-const isAnyReady = (milliseconds: number): boolean =>
-  libc.poll(pollfdsPointer, watched.length, milliseconds) > 0
+const readiness = new Readiness(memory, [start.eventfd, ...receive, ...reads])
 
 const containersTurn = new Turn({
   count: reads.length,
-  isReady: (queue) => isReady(FIRST_QUEUE + queue),
+  isReady: (queue) => readiness.isReady(FIRST_QUEUE + queue),
   take: takeFromContainers,
   flush: () => forwarder.flushToUnderlay(),
 })
 const underlayTurn = new Turn({
   count: receive.length,
-  isReady: (socket) => isReady(FIRST_SOCKET + socket),
+  isReady: (socket) => readiness.isReady(FIRST_SOCKET + socket),
   take: takeFromUnderlay,
   flush: () => forwarder.flushToContainers(),
 })
@@ -110,14 +102,21 @@ const busyPoll = new BusyPoll(start.busyPollUs)
 const idle = new IdlePeriod(clock)
 
 parentPort?.postMessage(READY, [])
-while (Atomics.load(stop, 0) === 0) {
-  const isWoken = looksAndFinds() || isAnyReady(POLL_MS)
+try {
+  while (Atomics.load(stop, 0) === 0) attend()
+} finally {
+  readiness.close()
+}
+
+function attend(): void {
+  const isReady = looksAndFinds() || readiness.wait(WAIT_MS)
   const idleFor = idle.length()
-  if (!isWoken) continue
-  if (isReady(ORDERS)) takeOrders()
+  if (idleFor >= LONG_IDLE) readiness.suspectAll()
+  else if (!isReady) return
+  if (readiness.isReady(ORDERS)) takeOrders()
   const sent = containersTurn.run()
   const received = underlayTurn.run()
-  if (!sent && !received) continue
+  if (!sent && !received) return
   busyPoll.idled(idleFor)
   if ((sent && containersTurn.bytes > BULK) || (received && underlayTurn.bytes > BULK)) {
     busyPoll.bulk()
@@ -134,7 +133,7 @@ function looksAndFinds(): boolean {
   if (window === 0) return false
   let length = idle.length()
   while (length < window) {
-    if (isAnyReady(0)) return true
+    if (readiness.wait(0)) return true
     libc.sched_yield()
     const before = length
     length = idle.length()

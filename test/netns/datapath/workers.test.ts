@@ -124,7 +124,7 @@ test('when a worker dies its flows go to the others at once, and the owner is to
   const queues = tunDescriptors(a.pid)
   const ofEach = queues.length / WORKERS
   await a.close(queues[2 * ofEach - 1]!)
-  // Its share of the traffic wakes it, or its time in poll(2) is over.
+  // Nothing wakes it: after a second without a packet it reads all.
   await waitFor(async () => (await a.status()).failure !== null, {
     what: 'the death to be noticed',
   })

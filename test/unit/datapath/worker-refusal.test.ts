@@ -44,7 +44,7 @@ test('when one worker’s super-packet is refused none writes any more, and that
     left.defer(() => closeUnderlay(sockets))
     const thread = startWorker(
       {
-        tun: { reads: [-1], write },
+        tun: { reads: [], write },
         sockets: sockets[0]!,
         bindIp,
         port: PORT,

@@ -10,13 +10,10 @@ import {
   type WorkerThread,
 } from '../../../src/datapath/worker-thread.ts'
 
-/** Poll(2) passes over descriptors below zero. */
-const NOTHING = -1
-
 /** Of a worker that has nothing to read. */
 const IDLE: WorkerOptions = {
-  tun: { reads: [NOTHING], write: NOTHING },
-  sockets: { isIpv6: false, receive: [NOTHING], send: [NOTHING], gso: false, gro: false },
+  tun: { reads: [], write: -1 },
+  sockets: { isIpv6: false, receive: [], send: [], gso: false, gro: false },
   bindIp: 0,
   port: 8472,
   coalescing: new AllowedCoalescing().buffer,

@@ -2,12 +2,11 @@ import type { Controller } from '../src/control/controller.ts'
 import type { HeldSubnet } from '../src/control/journal.ts'
 import type { SubnetWish } from '../src/control/subnet-wish.ts'
 import { OverlayError } from '../src/errors.ts'
-import type { Log } from '../src/log.ts'
 import { parseCidr, type Cidr } from '../src/net/cidr.ts'
 import { formatIpv4, parseIpv4 } from '../src/net/ipv4.ts'
 import type { IpamDriver } from './drivers.ts'
 import { GATEWAY_ADDRESS, REQUEST_ADDRESS_TYPE, type RequestPoolRequest } from './ipam-messages.ts'
-import { readIpamOptions } from './options.ts'
+import { readIpamOptions, refuseUnknownOptions } from './options.ts'
 
 /**
  * One name for both address spaces: from Docker 27 on, dockerd then trusts the pools we answer
@@ -24,10 +23,7 @@ type IpamSide = Pick<Controller, 'journal' | 'subnets' | 'addresses'> & {
 }
 
 /** Docker's address management in terms of leased subnets: `--ipam-driver overlay-ts`. */
-export function createIpamDriver(
-  { journal, subnets, addresses, rebuild }: IpamSide,
-  log: Log,
-): IpamDriver {
+export function createIpamDriver({ journal, subnets, addresses, rebuild }: IpamSide): IpamDriver {
   return {
     getCapabilities: async () => ({ RequiresMACAddress: false, RequiresRequestReplay: false }),
 
@@ -37,7 +33,7 @@ export function createIpamDriver(
     }),
 
     async requestPool(request) {
-      const held = await subnets.lease(wishOf(request, log), null)
+      const held = await subnets.lease(wishOf(request), null)
       return {
         PoolID: `${POOL_ID}${held.subnet}`,
         Pool: held.subnet,
@@ -88,19 +84,33 @@ export function createIpamDriver(
 }
 
 /** What the flags of `docker network create --ipam-driver overlay-ts` ask for. */
-function wishOf({ Pool, SubPool, Options, V6 }: RequestPoolRequest, log: Log): SubnetWish {
+function wishOf({ Pool, SubPool, Options, V6 }: RequestPoolRequest): SubnetWish {
   if (V6) {
     throw new OverlayError(
       'unsupported',
       'IPv6 networks are not supported by overlay-ts yet: leave --ipv6 and IPv6 subnets out',
     )
   }
-  const { overlay, poolLength, subnetLength } = readIpamOptions(Options, log)
+  refuseUnknownOptions('--ipam-opt', Options)
+  const { overlay, vni, poolLength, subnetLength } = readIpamOptions(Options)
   const pool = Pool === '' ? null : cidrOf('--subnet', Pool)
   const subnet = SubPool === '' ? null : cidrOf('--ip-range', SubPool)
-  if (overlay !== null) return { kind: 'pooled', overlay, pool, poolLength, subnetLength, subnet }
+  if (overlay !== null) {
+    return { kind: 'pooled', overlay, vni, pool, poolLength, subnetLength, subnet }
+  }
+  refuseWithoutOverlay('vni', vni)
+  refuseWithoutOverlay('pool-len', poolLength)
   if (pool !== null) return { kind: 'shared-pool', pool, subnetLength, subnet }
-  return { kind: 'routed', overlay: null, subnetLength }
+  return { kind: 'routed', overlay: null, vni: null, subnetLength }
+}
+
+/** What belongs to an overlay can be chosen only where the overlay is named. */
+function refuseWithoutOverlay(option: string, value: number | null): void {
+  if (value === null) return
+  throw new OverlayError(
+    'bad_input',
+    `--ipam-opt ${option}=${value} needs the name of the overlay that it is for: add --ipam-opt overlay=NAME`,
+  )
 }
 
 function cidrOf(flag: string, text: string): Cidr {

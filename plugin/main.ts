@@ -82,8 +82,8 @@ try {
     },
   })
   const app = createPluginApp({
-    network: createNetworkDriver({ controller, canLearnNames: () => docker.reachable(), log }),
-    ipam: createIpamDriver(controller, log),
+    network: createNetworkDriver({ controller, canLearnNames: () => docker.reachable() }),
+    ipam: createIpamDriver(controller),
     log,
     started: started.promise,
   })

@@ -3,13 +3,12 @@ import type { HeldSubnet, Network } from '../src/control/journal.ts'
 import { settlesWithin } from '../src/control/patience.ts'
 import type { SubnetWish } from '../src/control/subnet-wish.ts'
 import { OverlayError } from '../src/errors.ts'
-import type { Log } from '../src/log.ts'
 import { parseCidr, parseInterfaceAddress } from '../src/net/cidr.ts'
 import { formatIpv4 } from '../src/net/ipv4.ts'
 import type { NetworkDriver } from './drivers.ts'
 import { ADDRESS_SPACE } from './ipam-driver.ts'
 import type { CreateNetworkRequest, IpamData } from './network-messages.ts'
-import { readNetworkOptions, type NetworkOptionValues } from './options.ts'
+import { readNetworkOptions, refuseUnknownOptions, type NetworkOptionValues } from './options.ts'
 
 /** How long a container waits for a plugin that has just started. */
 const FIRST_RUN_MS = 4000
@@ -23,7 +22,6 @@ export interface NetworkDriverParts {
   readonly controller: NetworkSide
   /** Whether Docker's event stream can tell a network's name. Never blocks. */
   readonly canLearnNames: () => boolean
-  readonly log: Log
 }
 
 /**
@@ -37,7 +35,7 @@ const FIRST_MAP_MS = 3000
  * network. Scope is local, since every host leases for itself; the connectivity is global.
  */
 export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
-  const { controller, log } = parts
+  const { controller } = parts
   const { networks, endpoints } = controller
 
   return {
@@ -50,7 +48,8 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
     gwAllocCheck: async () => ({ SkipIPv4: false, SkipIPv6: false }),
 
     async createNetwork(request) {
-      const options = readNetworkOptions(request.Options['com.docker.network.generic'], log)
+      const generic = request.Options['com.docker.network.generic']
+      const options = readNetworkOptions(generic)
       const data = onlyIpv4(request)
       const ipam = ipamOf(data)
       await networks.create(
@@ -60,7 +59,11 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
           internal: request.Options['com.docker.network.internal'],
           mtu: options.mtu,
         },
-        () => subnetFor(parts, ipam, data, options),
+        async () => {
+          // Here, since a network that is known is asked for again with what was accepted once.
+          refuseUnknownOptions('-o', generic)
+          return subnetFor(parts, ipam, data, options)
+        },
       )
     },
 
@@ -125,7 +128,7 @@ function onlyIpv4({ Options, IPv4Data, IPv6Data }: CreateNetworkRequest): IpamDa
   if (second) {
     throw new OverlayError(
       'unsupported',
-      `a network of overlay-ts has one subnet on each host; found ${IPv4Data.map((d) => d.Pool).join(', ')}`,
+      `a network of overlay-ts has one subnet on each host, and this command asks for ${IPv4Data.map((d) => d.Pool).join(' and ')}; give one --subnet, and make a second network for another`,
     )
   }
   return data
@@ -147,11 +150,13 @@ async function subnetFor(
   { controller, canLearnNames }: NetworkDriverParts,
   ipam: Network['ipam'],
   data: IpamData,
-  { overlay }: NetworkOptionValues,
+  options: NetworkOptionValues,
 ): Promise<HeldSubnet> {
-  if (ipam === 'overlay-ts') return leasedSubnet(controller, data.Pool, overlay, canLearnNames)
+  const { overlay } = options
+  if (ipam === 'overlay-ts') return leasedSubnet(controller, data.Pool, options, canLearnNames)
+  refuseNamelessVni(options)
   if (overlay === null && !canLearnNames()) throw nameUnknowable()
-  const wish = ipam === 'null' ? nullWish(controller, overlay) : dockerWish(data, overlay)
+  const wish = ipam === 'null' ? nullWish(controller, options) : dockerWish(data, options)
   const gateway = data.Gateway === '' ? null : formatIpv4(parseInterfaceAddress(data.Gateway).ip)
   return controller.subnets.lease(wish, ipam === 'docker' ? gateway : null)
 }
@@ -159,7 +164,7 @@ async function subnetFor(
 async function leasedSubnet(
   { journal, subnets }: NetworkSide,
   pool: string,
-  overlay: string | null,
+  { overlay, vni, subnetLength }: NetworkOptionValues,
   canLearnNames: () => boolean,
 ): Promise<HeldSubnet> {
   const held = journal.subnets.get(pool)
@@ -175,8 +180,16 @@ async function leasedSubnet(
       `-o overlay=${overlay} contradicts --ipam-opt overlay=${held.overlay}; give the same name to both, or leave -o out`,
     )
   }
+  refuseOtherLength(subnetLength, parseCidr(pool).length, 'write it as --ipam-opt subnet-len=')
+  if (held.overlay === null) refuseNamelessVni({ overlay, vni })
+  else if (vni !== null && held.vni !== vni) {
+    throw new OverlayError(
+      'conflict',
+      `-o vni=${vni} comes after the overlay ${held.overlay} got the VNI ${held.vni}; choose that of a new overlay with --ipam-opt vni=${vni} instead`,
+    )
+  }
   if (held.overlay === null && overlay !== null) {
-    await subnets.name(held.subnet, overlay)
+    await subnets.name(held.subnet, overlay, vni)
     const refusal = subnets.refusal(held.subnet)
     if (refusal) throw refusal
   }
@@ -185,15 +198,45 @@ async function leasedSubnet(
 }
 
 /** `--ipam-driver null`: the addresses are ours to give, in the overlay's pool if it has one. */
-function nullWish(controller: NetworkSide, overlay: string | null): SubnetWish {
+function nullWish(
+  controller: NetworkSide,
+  { overlay, vni, subnetLength }: NetworkOptionValues,
+): SubnetWish {
   const known = overlay === null ? undefined : controller.mirror.view().overlays.get(overlay)
   return overlay !== null && known?.pool
-    ? { kind: 'pooled', overlay, pool: null, poolLength: null, subnetLength: null, subnet: null }
-    : { kind: 'routed', overlay, subnetLength: null }
+    ? { kind: 'pooled', overlay, vni, pool: null, poolLength: null, subnetLength, subnet: null }
+    : { kind: 'routed', overlay, vni, subnetLength }
 }
 
-function dockerWish({ Pool }: IpamData, overlay: string | null): SubnetWish {
-  return { kind: 'docker', subnet: parseCidr(Pool), overlay }
+function dockerWish(
+  { Pool }: IpamData,
+  { overlay, vni, subnetLength }: NetworkOptionValues,
+): SubnetWish {
+  const subnet = parseCidr(Pool)
+  refuseOtherLength(
+    subnetLength,
+    subnet.length,
+    'write --subnet, or add --ipam-driver overlay-ts and write --ipam-opt subnet-len=',
+  )
+  return { kind: 'docker', subnet, overlay, vni }
+}
+
+/** A VNI is an overlay's, so it can be chosen only where the overlay is named at once. */
+function refuseNamelessVni({ overlay, vni }: Pick<NetworkOptionValues, 'overlay' | 'vni'>): void {
+  if (vni === null || overlay !== null) return
+  throw new OverlayError(
+    'bad_input',
+    `-o vni=${vni} needs the name of the overlay that it is for: add -o overlay=NAME`,
+  )
+}
+
+/** Where the subnet was chosen before, -o subnet-len= can only say what it is. */
+function refuseOtherLength(wanted: number | null, found: number, remedy: string): void {
+  if (wanted === null || wanted === found) return
+  throw new OverlayError(
+    'bad_input',
+    `-o subnet-len=${wanted} comes after this host's subnet was chosen, which is a /${found}; ${remedy}`,
+  )
 }
 
 const nameUnknowable = (): OverlayError =>

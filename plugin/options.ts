@@ -1,19 +1,34 @@
 import { OverlayError } from '../src/errors.ts'
-import type { Log } from '../src/log.ts'
+import { MAX_VNI, type Vni } from '../src/net/vni.ts'
 import { parseOverlayName } from '../src/store/overlay-name.ts'
+import { nearMiss } from './near-miss.ts'
 
 type Options = Readonly<Record<string, string>>
+
+/** The flags of `docker network create` behind which options of ours stand. */
+export type OptionFlag = '-o' | '--ipam-opt'
+
+/** The names of all options, as the user of Docker writes them. */
+export const OPTION_NAMES: Readonly<Record<OptionFlag, readonly string[]>> = {
+  '-o': ['overlay', 'vni', 'mtu', 'gateway', 'subnet-len'],
+  '--ipam-opt': ['overlay', 'vni', 'pool-len', 'subnet-len'],
+}
 
 /** What a user may write behind `-o` of `docker network create`. */
 export interface NetworkOptionValues {
   /** null: the network's own name, once it is known. */
   readonly overlay: string | null
+  /** Of a new overlay, or what an existing one must have. */
+  readonly vni: Vni | null
   readonly mtu: number | null
+  readonly subnetLength: number | null
 }
 
 /** What a user may write behind `--ipam-opt`. */
 export interface IpamOptionValues {
   readonly overlay: string | null
+  /** Of a new overlay, or what an existing one must have. */
+  readonly vni: Vni | null
   readonly poolLength: number | null
   readonly subnetLength: number | null
 }
@@ -21,34 +36,63 @@ export interface IpamOptionValues {
 const MTU_OF_DOCKER = 'com.docker.network.driver.mtu'
 
 /** @throws OverlayError bad_input, unsupported */
-export function readNetworkOptions(options: Options, log: Log): NetworkOptionValues {
-  warnOfUnknown('-o', options, ['overlay', 'mtu', 'gateway'], log)
-  if (options['gateway'] !== undefined && options['gateway'] !== 'docker') {
+export function readNetworkOptions(options: Options): NetworkOptionValues {
+  const gateway = options['gateway'] ?? 'docker'
+  if (gateway === 'bridge') {
     throw new OverlayError(
       'unsupported',
-      `-o gateway=${options['gateway']} is not supported: Docker's own gateway network (docker_gwbridge) carries the way out and published ports; leave the option out`,
+      "-o gateway=bridge is not supported: Docker's own gateway network (docker_gwbridge) carries the way out and published ports; leave the option out",
+    )
+  }
+  if (gateway !== 'docker') {
+    throw new OverlayError(
+      'bad_input',
+      `-o gateway=${gateway} is no gateway: write -o gateway=docker, or leave the option out`,
     )
   }
   return {
     overlay: overlayOf(options),
-    mtu: numberOf('-o mtu', mtuText(options)),
+    vni: vniOf('-o', options),
+    mtu: mtuOption(options),
+    subnetLength: lengthOf('-o', 'subnet-len', options),
   }
 }
 
 /** The MTU of a network whose options were found right when it was made. */
 export function mtuOption(options: Options): number | null {
-  return numberOf('-o mtu', mtuText(options))
+  return numberOf('-o mtu', options['mtu'] ?? options[MTU_OF_DOCKER])
 }
 
-const mtuText = (options: Options): string | undefined => options['mtu'] ?? options[MTU_OF_DOCKER]
-
 /** @throws OverlayError bad_input */
-export function readIpamOptions(options: Options, log: Log): IpamOptionValues {
-  warnOfUnknown('--ipam-opt', options, ['overlay', 'pool-len', 'subnet-len'], log)
+export function readIpamOptions(options: Options): IpamOptionValues {
   return {
     overlay: overlayOf(options),
-    poolLength: lengthOf('pool-len', options),
-    subnetLength: lengthOf('subnet-len', options),
+    vni: vniOf('--ipam-opt', options),
+    poolLength: lengthOf('--ipam-opt', 'pool-len', options),
+    subnetLength: lengthOf('--ipam-opt', 'subnet-len', options),
+  }
+}
+
+/**
+ * Refuses a key that is neither ours nor Docker's own (each release of Docker may add some, all of them
+ * `com.docker.…`). Asked only where a user has just typed it, never of a network that exists.
+ * @throws OverlayError bad_input that names the options there are
+ */
+export function refuseUnknownOptions(flag: OptionFlag, options: Options): void {
+  const known = OPTION_NAMES[flag]
+  const other = flag === '-o' ? '--ipam-opt' : '-o'
+  for (const key of Object.keys(options)) {
+    if (known.includes(key) || key.startsWith('com.docker.')) continue
+    const meant = nearMiss(key, known)
+    const hint = OPTION_NAMES[other].includes(key)
+      ? `write it behind the other flag: ${other} ${key}=`
+      : meant !== null
+        ? `did you mean ${flag} ${meant}=?`
+        : 'leave it out'
+    throw new OverlayError(
+      'bad_input',
+      `overlay-ts has no option ${flag} ${key}=; ${hint} (the options of ${flag} are ${known.join(', ')})`,
+    )
   }
 }
 
@@ -57,27 +101,26 @@ function overlayOf(options: Options): string | null {
   return name === undefined ? null : parseOverlayName(name)
 }
 
-function lengthOf(name: string, options: Options): number | null {
-  const length = numberOf(`--ipam-opt ${name}`, options[name])
+function vniOf(flag: OptionFlag, options: Options): Vni | null {
+  const vni = numberOf(`${flag} vni`, options['vni'])
+  if (vni === null || (vni >= 1 && vni <= MAX_VNI)) return vni
+  throw new OverlayError(
+    'bad_input',
+    `${flag} vni=${vni} is not a VXLAN network identifier, a number from 1 to ${MAX_VNI}`,
+  )
+}
+
+function lengthOf(flag: OptionFlag, name: string, options: Options): number | null {
+  const length = numberOf(`${flag} ${name}`, options[name])
   if (length === null || (length >= 8 && length <= 30)) return length
   throw new OverlayError(
     'bad_input',
-    `--ipam-opt ${name}=${length} is not a prefix length from 8 to 30`,
+    `${flag} ${name}=${length} is not a prefix length from 8 to 30`,
   )
 }
 
 function numberOf(what: string, text: string | undefined): number | null {
   if (text === undefined) return null
-  if (/^\d{1,6}$/.test(text)) return Number(text)
+  if (/^\d{1,8}$/.test(text)) return Number(text)
   throw new OverlayError('bad_input', `${what}=${text} is not a number`)
-}
-
-/** Every release of Docker may add keys, so an unknown one is said and passed over. */
-function warnOfUnknown(flag: string, options: Options, known: readonly string[], log: Log): void {
-  for (const key of Object.keys(options)) {
-    if (known.includes(key) || key.startsWith('com.docker.')) continue
-    log.warn(
-      `${flag} ${key}= is not an option of overlay-ts (${known.join(', ')}) and has no effect`,
-    )
-  }
 }

@@ -9,9 +9,10 @@ import type { Operation } from '../store/store.ts'
 import { foreignHolder } from './foreign-holder.ts'
 import type { HeldSubnet } from './journal.ts'
 import { joinCommand } from './join-command.ts'
-import { nextVni, overlayOfPool, routedOverlay } from './overlays.ts'
+import { overlayOfPool, routedOverlay } from './overlays.ts'
 import { subnetValue, type Publisher } from './subnet-value.ts'
 import { hostName } from './taken.ts'
+import { refuseOtherVni, vniOfNew } from './vni-of-overlay.ts'
 
 export interface NamedOverlay {
   readonly name: string
@@ -21,7 +22,8 @@ export interface NamedOverlay {
 /**
  * Puts a held subnet into its overlay, once the network's name is known: the overlay that owns the
  * subnet's pool, else the one of that name, made if there is none.
- * @throws OverlayError conflict when the name belongs to an overlay of another kind or pool, or the
+ * @param vni the one it must have; null takes any
+ * @throws OverlayError conflict when the name belongs to an overlay of another kind, pool or VNI, or the
  *   subnet to another host
  */
 export function decideNaming(
@@ -30,6 +32,7 @@ export function decideNaming(
   name: string,
   by: Publisher,
   keys: Keyspace,
+  vni: Vni | null = null,
 ): Decision<NamedOverlay> {
   const holder = foreignHolder(view, held, by.hostId)
   if (holder !== null) {
@@ -40,8 +43,8 @@ export function decideNaming(
   }
   const operations: Operation[] = []
   const overlay = held.pool
-    ? pooledOverlay(view, held, name, keys, operations)
-    : routedOverlay(view, name, keys, operations)
+    ? pooledOverlay(view, held, name, keys, operations, vni)
+    : routedOverlay(view, name, keys, operations, vni)
   const value = subnetValue({ ...held, overlay: overlay.name, vni: overlay.vni }, by)
   const subnet = parseCidr(held.subnet)
   operations.push({ put: keys.subnet(subnet), value: encodeSubnet(value), lease: by.storeLease })
@@ -54,10 +57,14 @@ function pooledOverlay(
   name: string,
   keys: Keyspace,
   operations: Operation[],
+  vni: Vni | null,
 ): NamedOverlay {
   const pool = parseCidr(held.pool!)
   const owner = overlayOfPool(view, pool)
-  if (owner) return owner
+  if (owner) {
+    refuseOtherVni(owner, vni)
+    return owner
+  }
   const namesake = view.overlays.get(name)
   if (namesake) {
     const kind = namesake.pool ? `has the pool ${formatCidr(namesake.pool)}` : 'is routed'
@@ -68,7 +75,7 @@ function pooledOverlay(
   }
   const overlay = {
     name,
-    vni: nextVni(view, view.config),
+    vni: vniOfNew(view, name, vni),
     pool,
     subnetLength: parseCidr(held.subnet).length,
   }

@@ -8,7 +8,7 @@ import type { Operation } from '../store/store.ts'
 import { foreignHolder } from './foreign-holder.ts'
 import type { HeldSubnet } from './journal.ts'
 import { namedAsStored } from './named-as-stored.ts'
-import { nextVni } from './overlays.ts'
+import { nextVni } from './vni-of-overlay.ts'
 import { subnetValue, type Publisher } from './subnet-value.ts'
 
 /** Writes for one subnet at most: its overlay, its lease, its holder. */

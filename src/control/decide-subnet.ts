@@ -11,7 +11,7 @@ import { encodeHolder, encodeOverlay, encodeSubnet } from '../store/records.ts'
 import type { Operation } from '../store/store.ts'
 import { dockerPoolsLeft, isDefaultDockerPool } from './docker-pools.ts'
 import { joinCommand } from './join-command.ts'
-import { nextVni, overlayOfPool, routedOverlay } from './overlays.ts'
+import { overlayOfPool, routedOverlay } from './overlays.ts'
 import type { Publisher } from './subnet-value.ts'
 import type { SubnetWish } from './subnet-wish.ts'
 import {
@@ -22,6 +22,7 @@ import {
   takenSubnets,
   vtepInside,
 } from './taken.ts'
+import { refuseOtherVni, vniOfNew } from './vni-of-overlay.ts'
 
 /** Who asks, and what this host cannot use. */
 export interface Claimant extends Publisher {
@@ -88,6 +89,7 @@ function decidePooled(
       `overlay ${known.name} has the pool ${formatCidr(known.pool)}, not ${formatCidr(wish.pool)}; join it with: ${joinCommand(known)}`,
     )
   }
+  if (known) refuseOtherVni(known, wish.vni)
   const operations: Operation[] = []
   const overlay = known ?? newPooledOverlay(view, config, wish, by, keys, operations)
   refuseHazard(view, overlay.pool!, by)
@@ -121,7 +123,7 @@ function newPooledOverlay(
     })
   const overlay = {
     name: wish.overlay,
-    vni: nextVni(view, config),
+    vni: vniOfNew(view, wish.overlay, wish.vni),
     pool,
     subnetLength: subnetLengthFor(pool, wish.subnetLength ?? config.subnetLength),
   }
@@ -174,7 +176,9 @@ function decideRouted(
     clash: (candidate) => by.clash(candidate) ?? cutOff(view, candidate, by),
     random: by.random,
   })
-  const overlay = wish.overlay ? routedOverlay(view, wish.overlay, keys, operations) : null
+  const overlay = wish.overlay
+    ? routedOverlay(view, wish.overlay, keys, operations, wish.vni)
+    : null
   return grant(
     { subnet, kind: 'routed', pool: null, overlay: overlay?.name ?? null, vni: overlay?.vni ?? 0 },
     by,
@@ -204,7 +208,9 @@ function decideDocker(
       `the hosts of this cluster already share out as many of Docker's default subnets as is safe; let overlay-ts choose the subnet: docker network create -d overlay-ts --ipam-driver overlay-ts NAME, or set smaller default-address-pools in Docker's daemon.json`,
     )
   }
-  const overlay = wish.overlay ? routedOverlay(view, wish.overlay, keys, operations) : null
+  const overlay = wish.overlay
+    ? routedOverlay(view, wish.overlay, keys, operations, wish.vni)
+    : null
   return grant(
     {
       subnet: wish.subnet,

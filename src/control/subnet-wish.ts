@@ -1,4 +1,5 @@
 import type { Cidr } from '../net/cidr.ts'
+import type { Vni } from '../net/vni.ts'
 
 /** What a Docker user asked for, as far as the choice of a subnet is concerned. */
 export type SubnetWish =
@@ -6,6 +7,8 @@ export type SubnetWish =
   | {
       readonly kind: 'pooled'
       readonly overlay: string
+      /** Of a new overlay, or what an existing one must have; null takes any. */
+      readonly vni: Vni | null
       readonly pool: Cidr | null
       readonly poolLength: number | null
       readonly subnetLength: number | null
@@ -23,7 +26,14 @@ export type SubnetWish =
   | {
       readonly kind: 'routed'
       readonly overlay: string | null
+      /** As for a pooled one, where the overlay is named. */
+      readonly vni: Vni | null
       readonly subnetLength: number | null
     }
   /** Docker's IPAM chose; the choice is claimed. */
-  | { readonly kind: 'docker'; readonly subnet: Cidr; readonly overlay: string | null }
+  | {
+      readonly kind: 'docker'
+      readonly subnet: Cidr
+      readonly overlay: string | null
+      readonly vni: Vni | null
+    }

@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import { onLinkRoutes } from '../linux/on-link-routes.ts'
 import { formatCidr } from '../net/cidr.ts'
 import { formatIpv4 } from '../net/ipv4.ts'
+import type { Vni } from '../net/vni.ts'
 import { allocate } from '../store/allocate.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import { addressInside } from '../store/hazards.ts'
@@ -134,13 +135,16 @@ export class Subnets {
     return this.#givenBack.has(subnet)
   }
 
-  /** Puts a held subnet into the overlay that its network's name says. */
-  async name(subnet: string, name: string): Promise<void> {
+  /**
+   * Puts a held subnet into the overlay that its network's name says.
+   * @param vni the one that the overlay must have; null takes any
+   */
+  async name(subnet: string, name: string, vni: Vni | null = null): Promise<void> {
     const { journal, log } = this.#options
     const held = journal.subnets.get(subnet)
     if (!held || held.overlay !== null) return
     try {
-      const overlay = await withPatience(this.#name(held, name))
+      const overlay = await withPatience(this.#name(held, name, vni))
       await journal.subnets.update(subnet, (mine) => ({
         ...mine,
         overlay: overlay.name,
@@ -162,7 +166,7 @@ export class Subnets {
     }
   }
 
-  async #name(held: HeldSubnet, name: string): Promise<NamedOverlay> {
+  async #name(held: HeldSubnet, name: string, vni: Vni | null): Promise<NamedOverlay> {
     const { store, keys, mirror, journal, publisher, complete } = this.#options
     const overlay = await publisher.writing((by) =>
       allocate(store, keys, (view) => {
@@ -170,7 +174,7 @@ export class Subnets {
         if (!journal.subnets.get(held.subnet)) {
           throw new OverlayError('conflict', `the subnet ${held.subnet} was given back meanwhile`)
         }
-        return decideNaming(complete(view), held, name, by, keys)
+        return decideNaming(complete(view), held, name, by, keys, vni)
       }),
     )
     // The watch brings it too.

@@ -131,6 +131,7 @@ export async function keysOf(store: Store): Promise<string[]> {
 export const pooled = (overlay: string): SubnetWish => ({
   kind: 'pooled',
   overlay,
+  vni: null,
   pool: null,
   poolLength: null,
   subnetLength: null,
@@ -140,6 +141,7 @@ export const pooled = (overlay: string): SubnetWish => ({
 export const routed = (overlay: string | null): SubnetWish => ({
   kind: 'routed',
   overlay,
+  vni: null,
   subnetLength: null,
 })
 
@@ -147,4 +149,5 @@ export const docker = (subnet: string, overlay: string | null = null): SubnetWis
   kind: 'docker',
   subnet: parseCidr(subnet),
   overlay,
+  vni: null,
 })

@@ -45,6 +45,25 @@ test('the first name of a shared pool becomes that of its overlay, which owns th
   )
 })
 
+test("the VNI that was asked for is the new overlay's, and an existing one must have it", () => {
+  const view = clusterOf({ 'overlays/app': overlay(4100, '10.40.0.0/16') })
+  for (const each of [
+    plain,
+    held('10.41.1.0/24', { ...UNNAMED, kind: 'pooled', pool: '10.41.0.0/16' }),
+  ]) {
+    assert.equal(decideNaming(view, each, 'web', BY, keyspace, 5000).result.vni, 5000)
+    assert.throws(() => decideNaming(view, each, 'web', BY, keyspace, 4100), {
+      code: 'conflict',
+      message: /vni=4100 is taken by overlay app, so the new overlay web cannot have it/,
+    })
+  }
+  assert.equal(decideNaming(view, pooled, 'app', BY, keyspace, 4100).result.vni, 4100)
+  assert.throws(() => decideNaming(view, pooled, 'app', BY, keyspace, 5000), {
+    code: 'conflict',
+    message: /overlay app exists already and has the VNI 4100, not 5000; write vni=4100/,
+  })
+})
+
 test('the overlay that owns the pool is joined whatever the network is called here', () => {
   const view = clusterOf({ 'overlays/app': overlay(4100, '10.40.0.0/16') })
   const { result } = decideNaming(view, pooled, 'mine', BY, keyspace)

@@ -22,6 +22,7 @@ import {
 const POOLED: SubnetWish & { kind: 'pooled' } = {
   kind: 'pooled',
   overlay: 'web',
+  vni: null,
   pool: null,
   poolLength: null,
   subnetLength: null,
@@ -36,12 +37,14 @@ const SHARED: SubnetWish & { kind: 'shared-pool' } = {
 const ROUTED: SubnetWish & { kind: 'routed' } = {
   kind: 'routed',
   overlay: null,
+  vni: null,
   subnetLength: null,
 }
 const DOCKER: SubnetWish & { kind: 'docker' } = {
   kind: 'docker',
   subnet: parseCidr('172.20.0.0/16'),
   overlay: null,
+  vni: null,
 }
 
 function decide(view: ClusterView, wish: SubnetWish, by: Partial<Claimant> = {}) {
@@ -189,6 +192,37 @@ test('a shared pool without an owner is leased from at once and named later', ()
     'subnets/10.40.1.0-24': pooledLease('10.40.0.0/16', { overlay: null, vni: 0 }),
   })
   assert.equal(formatCidr(decide(second, SHARED).result.subnet), '10.40.2.0/24')
+})
+
+test('a new overlay gets the VNI that was asked for unless somebody has it, and an existing one must have it', () => {
+  const view = clusterOf({
+    'overlays/app': overlay(4100),
+    'overlays/pool': overlay(4101, '10.41.0.0/16'),
+    'subnets/172.20.0.0-16': lease({ kind: 'docker', overlay: null, vni: 77 }),
+  })
+  const wishes = {
+    pooled: POOLED,
+    routed: ROUTED,
+    docker: { ...DOCKER, subnet: parseCidr('172.21.0.0/16') },
+  }
+  for (const wish of Object.values(wishes)) {
+    const asks = (vni: number, name = 'web'): SubnetWish => ({ ...wish, overlay: name, vni })
+    assert.equal(decide(view, asks(5000)).result.vni, 5000)
+    assert.match(writesOf(decide(view, asks(5000)))[0]!, /^put overlays\/web \{"VNI":5000,/)
+    assert.match(
+      refusal(view, asks(4100)),
+      /^conflict: vni=4100 is taken by overlay app, so the new overlay web/,
+    )
+    assert.match(refusal(view, asks(77)), /vni=77 is taken by a subnet of another network/)
+    assert.match(refusal(view, asks(1)), /vni=1 is taken by flannel/)
+    const [name, vni] =
+      wish.kind === 'pooled' ? (['pool', 4101] as const) : (['app', 4100] as const)
+    assert.equal(decide(view, asks(vni, name)).result.vni, vni)
+    assert.match(
+      refusal(view, asks(5000, name)),
+      new RegExp(`overlay ${name} exists already and has the VNI ${vni}, not 5000`),
+    )
+  }
 })
 
 test('a shared pool with an owner joins it, in the length its subnets have', () => {

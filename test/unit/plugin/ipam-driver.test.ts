@@ -6,7 +6,7 @@ import type { RequestPoolRequest } from '../../../plugin/ipam-messages.ts'
 import { containsCidr, parseCidr } from '../../../src/net/cidr.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { ControlHost, writeConfig } from '../control/control-host.ts'
-import { network, recordingLog } from '../control/control-support.ts'
+import { network } from '../control/control-support.ts'
 
 const WEB = 'w'.repeat(64)
 const GATEWAY = { RequestAddressType: 'com.docker.network.gateway' }
@@ -22,7 +22,7 @@ async function hostWithDriver(): Promise<{
   const { journal, subnets, addresses } = host
   const rebuild = { untilSubnet: async () => undefined }
   const parts = { journal, subnets, addresses, rebuild }
-  return { host, store, ipam: createIpamDriver(parts, recordingLog().log) }
+  return { host, store, ipam: createIpamDriver(parts) }
 }
 
 const ask = (changes: Partial<RequestPoolRequest> = {}): RequestPoolRequest => ({
@@ -77,6 +77,21 @@ test('a shared pool, a part of it, and no wish at all', async () => {
   )
   const held = host.journal.subnets.get(wide.Pool)
   assert.deepEqual([held?.prefixLength, parseCidr(wide.Pool).length], [20, 26])
+})
+
+test('an unknown option, and one that lacks its overlay, is refused before anything is leased', async () => {
+  const { host, ipam } = await hostWithDriver()
+  await using _ = host
+  for (const [Options, message] of [
+    [{ overlay: 'web', 'pool-lem': '20' }, /did you mean --ipam-opt pool-len=\?/],
+    [{ vni: '5000' }, /--ipam-opt vni=5000 needs .*: add --ipam-opt overlay=NAME$/],
+    [{ 'pool-len': '20' }, /--ipam-opt pool-len=20 needs .*: add --ipam-opt overlay=NAME$/],
+  ] as const) {
+    await assert.rejects(ipam.requestPool(ask({ Options })), { code: 'bad_input', message })
+  }
+  assert.deepEqual(host.journal.subnets.values(), [])
+  const { Pool } = await ipam.requestPool(ask({ Options: { overlay: 'web', vni: '5000' } }))
+  assert.equal(host.journal.subnets.get(Pool)?.vni, 5000)
 })
 
 test('IPv6, and what is no prefix, is refused before anything is leased', async () => {

@@ -49,7 +49,6 @@ async function hostWithDriver(canLearnNames = true) {
   const driver = createNetworkDriver({
     controller: { networks, endpoints, subnets, journal, mirror, reconciler },
     canLearnNames: () => canLearnNames,
-    log,
   })
   return { store, host, driver }
 }
@@ -158,6 +157,56 @@ test('-o overlay= names a shared pool at once, or says why it cannot', async () 
   assert.equal(host.journal.subnets.get(subnet)?.overlay, 'web')
 })
 
+test('an unknown option is refused with those there are, but not for a network that was made with it', async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  const slip = { options: { overlai: 'web', 'com.docker.network.bridge.name': 'x' } }
+  await assert.rejects(create(driver, slip), {
+    code: 'bad_input',
+    message: /no option -o overlai=; did you mean -o overlay=\?/,
+  })
+  assert.deepEqual(host.journal.subnets.values(), [])
+  await create(driver, {})
+  await create(driver, slip)
+  assert.equal(host.journal.subnets.values().length, 1)
+})
+
+test("-o vni= is a named overlay's, from the first network of it on", async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  await assert.rejects(create(driver, { options: { vni: '5000' } }), {
+    code: 'bad_input',
+    message: /-o vni=5000 needs .*: add -o overlay=NAME$/,
+  })
+  await create(driver, { options: { overlay: 'app', vni: '5000' } })
+  assert.equal(host.journal.subnets.get('172.20.0.0/16')?.vni, 5000)
+
+  const { subnet } = await host.subnets.lease(pooled('web'), null)
+  const leased = { space: ADDRESS_SPACE, pool: subnet, more: { NetworkID: 'e'.repeat(64) } }
+  await assert.rejects(create(driver, { ...leased, options: { vni: '5001' } }), {
+    code: 'conflict',
+    message: /-o vni=5001 comes after the overlay web got the VNI 4096; .* --ipam-opt vni=5001/,
+  })
+  await create(driver, { ...leased, options: { vni: '4096' } })
+})
+
+test('-o subnet-len= chooses where the choice is ours, and is refused where it was made before', async () => {
+  const { host, driver } = await hostWithDriver()
+  await using _ = host
+  const options = { 'subnet-len': '26' }
+  await assert.rejects(create(driver, { options }), {
+    code: 'bad_input',
+    message:
+      /-o subnet-len=26 comes after .* a \/16; write --subnet, or add --ipam-driver overlay-ts/,
+  })
+  const { subnet } = await host.subnets.lease(pooled('web'), null)
+  const leased = { space: ADDRESS_SPACE, pool: subnet, options }
+  await assert.rejects(create(driver, leased), { message: /a \/24; write it as --ipam-opt/ })
+  await create(driver, { space: 'null', pool: '0.0.0.0/0', gateway: '', options })
+  const own = host.journal.subnets.values().find(({ networkId }) => networkId === WEB)
+  assert.match(own!.subnet, /\/26$/)
+})
+
 test('without any address management the addresses are ours, from the pool of an overlay that has one', async () => {
   const { store, host, driver } = await hostWithDriver()
   await using _ = host
@@ -179,7 +228,8 @@ test('IPv6, two subnets and a network without IPv4 are refused in words', async 
   const data = { AddressSpace: 'x', Pool: '172.20.0.0/16', Gateway: '', AuxAddresses: {} }
   const two = [data, { ...data, Pool: '172.21.0.0/16' }]
   await assert.rejects(create(driver, { more: { IPv4Data: two } }), {
-    message: /one subnet on each host; found 172\.20\.0\.0\/16, 172\.21\.0\.0\/16/,
+    message:
+      /one subnet on each host, .* 172\.20\.0\.0\/16 and 172\.21\.0\.0\/16; give one --subnet/,
   })
   assert.deepEqual(host.journal.subnets.values(), [])
 })

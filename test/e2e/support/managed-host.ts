@@ -4,7 +4,6 @@ import { argv } from '../../../lab/argv.ts'
 import { command } from '../../../lab/command.ts'
 import type { DockerHost } from '../../../lab/docker-host.ts'
 import { builtPlugin } from '../../../lab/managed-plugin.ts'
-import { waitFor } from '../../support/wait.ts'
 
 /** What the lab's etcd wants of a managed plugin. */
 export const MANAGED_SETTINGS = ['ETCD_ENDPOINTS=http://172.18.10.95:2379']
@@ -27,19 +26,6 @@ export async function pushVersion(host: DockerHost, name: string, version: strin
 /** The version that serves now. @throws when none does */
 export async function runningVersion(host: DockerHost): Promise<string> {
   return (JSON.parse(await host.admin('/v1/state')) as { version: string }).version
-}
-
-/** The plugin's process 1, by its number on the machine; another one than `but`. */
-export async function pluginProcess(host: DockerHost, but?: string): Promise<string> {
-  return waitFor(
-    async () => {
-      const found = (await host.exec('pgrep', '-f', '^/usr/local/bin/node /app/plugin/main.ts'))
-        .split('\n')
-        .filter((pid) => pid !== but)
-      return found[0]
-    },
-    { what: 'the process of the managed plugin', timeout: 30_000 },
-  )
 }
 
 /** Mounts of the machine that have to do with plugins, one a line. */

@@ -4,7 +4,7 @@ import type { KnownEndpoint, KnownNetwork, KnownNetworks } from '../src/control/
 import { settlesWithin } from '../src/control/patience.ts'
 import { isDriver } from './docker-event.ts'
 import { goFlag, goStrings, goText } from './go-json.ts'
-import { mtuOption } from './options.ts'
+import { egressOption, mtuOption } from './options.ts'
 
 /** Docker answers a list within that; while it boots it does not answer at all. */
 const CALL_MS = 10_000
@@ -95,6 +95,7 @@ export function knownNetwork(answer: unknown, driver: string): KnownNetwork {
     ipam,
     internal: Internal,
     mtu: mtuOption(Options),
+    egress: egressOption(Options),
     subnet: config?.Subnet || null,
     gateway: bare(config?.Gateway ?? '') || null,
     reserved: Object.values(config?.AuxiliaryAddresses ?? {}).map(bare),

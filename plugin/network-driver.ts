@@ -9,12 +9,16 @@ import type { NetworkDriver } from './drivers.ts'
 import { ADDRESS_SPACE } from './ipam-driver.ts'
 import type { CreateNetworkRequest, IpamData } from './network-messages.ts'
 import { readNetworkOptions, refuseUnknownOptions, type NetworkOptionValues } from './options.ts'
+import { portWishes } from './port-wishes.ts'
 
 /** How long a container waits for a plugin that has just started. */
 const FIRST_RUN_MS = 4000
 
 /** What of the overlay network the driver speaks with. */
-type NetworkSide = Pick<Controller, 'networks' | 'endpoints' | 'subnets' | 'journal' | 'mirror'> & {
+type NetworkSide = Pick<
+  Controller,
+  'networks' | 'endpoints' | 'ports' | 'subnets' | 'journal' | 'mirror'
+> & {
   readonly reconciler: Pick<Controller['reconciler'], 'firstRun' | 'attempt'>
 }
 
@@ -36,7 +40,7 @@ const FIRST_MAP_MS = 3000
  */
 export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
   const { controller } = parts
-  const { networks, endpoints } = controller
+  const { networks, endpoints, ports } = controller
 
   return {
     /** dockerd asks this once, when it meets the driver, and then chooses the subnet of a plain network. */
@@ -58,6 +62,7 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
           ipam,
           internal: request.Options['com.docker.network.internal'],
           mtu: options.mtu,
+          egress: options.egress,
         },
         async () => {
           // Here, since a network that is known is asked for again with what was accepted once.
@@ -91,9 +96,10 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
 
     endpointOperInfo: async () => ({ Value: {} }),
 
-    /** No Gateway: Docker then adds docker_gwbridge, which carries egress and published ports. */
+    /** Without a Gateway Docker adds docker_gwbridge, which carries egress and published ports. */
     async join({ EndpointID, SandboxKey }) {
-      const { link, gateway, routes, internal } = await endpoints.join(EndpointID, SandboxKey)
+      const attachment = await endpoints.join(EndpointID, SandboxKey)
+      const { link, gateway, routes, internal, egress } = attachment
       return {
         InterfaceName: { SrcName: link, DstPrefix: 'eth' },
         StaticRoutes: routes.map((route) => ({
@@ -101,15 +107,21 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
           RouteType: 0 as const,
           NextHop: gateway,
         })),
-        ...(internal && { DisableGatewayService: true }),
+        ...(internal
+          ? { DisableGatewayService: true }
+          : egress === 'bridge' && { Gateway: gateway }),
       }
     },
 
-    leave: ({ EndpointID }) => endpoints.leave(EndpointID),
+    async leave({ EndpointID }) {
+      // Docker 29 does not revoke what was programmed before it was restarted.
+      await ports.revoke(EndpointID)
+      await endpoints.leave(EndpointID)
+    },
 
-    // Ports are Docker's, on docker_gwbridge.
-    programExternalConnectivity: async () => {},
-    revokeExternalConnectivity: async () => {},
+    programExternalConnectivity: ({ EndpointID, Options }) =>
+      ports.program(EndpointID, portWishes(Options['com.docker.network.portmap'])),
+    revokeExternalConnectivity: ({ EndpointID }) => ports.revoke(EndpointID),
 
     // Swarm managers ask these of drivers with global scope only, and discovery is etcd's.
     allocateNetwork: async ({ Options }) => ({ Options }),

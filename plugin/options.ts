@@ -1,3 +1,4 @@
+import type { Network } from '../src/control/journal.ts'
 import { OverlayError } from '../src/errors.ts'
 import { MAX_VNI, type Vni } from '../src/net/vni.ts'
 import { parseOverlayName } from '../src/store/overlay-name.ts'
@@ -21,6 +22,7 @@ export interface NetworkOptionValues {
   /** Of a new overlay, or what an existing one must have. */
   readonly vni: Vni | null
   readonly mtu: number | null
+  readonly egress: Network['egress']
   readonly subnetLength: number | null
 }
 
@@ -38,22 +40,17 @@ const MTU_OF_DOCKER = 'com.docker.network.driver.mtu'
 /** @throws OverlayError bad_input, unsupported */
 export function readNetworkOptions(options: Options): NetworkOptionValues {
   const gateway = options['gateway'] ?? 'docker'
-  if (gateway === 'bridge') {
-    throw new OverlayError(
-      'unsupported',
-      "-o gateway=bridge is not supported: Docker's own gateway network (docker_gwbridge) carries the way out and published ports; leave the option out",
-    )
-  }
-  if (gateway !== 'docker') {
+  if (gateway !== 'docker' && gateway !== 'bridge') {
     throw new OverlayError(
       'bad_input',
-      `-o gateway=${gateway} is no gateway: write -o gateway=docker, or leave the option out`,
+      `-o gateway=${gateway} is no gateway: write -o gateway=docker or -o gateway=bridge, or leave the option out (the address of the bridge is --gateway)`,
     )
   }
   return {
     overlay: overlayOf(options),
     vni: vniOf('-o', options),
     mtu: mtuOption(options),
+    egress: egressOption(options),
     subnetLength: lengthOf('-o', 'subnet-len', options),
   }
 }
@@ -62,6 +59,10 @@ export function readNetworkOptions(options: Options): NetworkOptionValues {
 export function mtuOption(options: Options): number | null {
   return numberOf('-o mtu', options['mtu'] ?? options[MTU_OF_DOCKER])
 }
+
+/** Whose the way out of a network is whose options were found right when it was made. */
+export const egressOption = (options: Options): Network['egress'] =>
+  options['gateway'] === 'bridge' ? 'bridge' : 'docker'
 
 /** @throws OverlayError bad_input */
 export function readIpamOptions(options: Options): IpamOptionValues {

@@ -23,6 +23,7 @@ import { openJournal, type Journal } from './journal.ts'
 import type { KnownNetworks } from './known-networks.ts'
 import { Networks } from './networks.ts'
 import { settlesWithin, STORE_PATIENCE_MS } from './patience.ts'
+import { PublishedPorts } from './published-ports.ts'
 import { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
 import { Reconciler } from './reconciler.ts'
@@ -78,6 +79,7 @@ export class Controller {
   readonly addresses: Addresses
   readonly networks: Networks
   readonly endpoints: Endpoints
+  readonly ports: PublishedPorts
   readonly rebuild: Rebuild
   readonly #unclaimed: UnclaimedLinks
   readonly #options: ControllerOptions
@@ -163,7 +165,13 @@ export class Controller {
       onChange: () => {
         void this.publisher.attempt()
         void this.reconciler.attempt()
+        void this.ports.follow()
       },
+    })
+    this.ports = new PublishedPorts({
+      ...shared,
+      endpoints: this.endpoints,
+      reconciler: this.reconciler,
     })
     const { known } = options
     const { publisher, reconciler, subnets, addresses, networks, endpoints } = this
@@ -219,6 +227,7 @@ export class Controller {
 
   /** Looks at the machine and brings it to what the journal says; then follows the store. */
   async start(): Promise<void> {
+    await this.ports.follow()
     await this.#look.run()
     await this.#reclaim().catch((error: unknown) => this.#sayFailed(error))
     this.mirror.start()
@@ -249,6 +258,7 @@ export class Controller {
     await settlesWithin(goodbye, STORE_PATIENCE_MS)
     await this.mirror.stop()
     await this.reconciler.stop()
+    this.ports.stop()
   }
 
   /** Waits for the first answer of etcd and the cluster's configuration. */
@@ -330,6 +340,7 @@ export class Controller {
   async #reclaim(): Promise<void> {
     const now = Date.now()
     await this.endpoints.reclaim(now)
+    await this.ports.follow()
     // An address without an endpoint may be that of a container on a cable that nobody claims.
     if (this.#unclaimed.spared(performance.now()).length === 0) await this.addresses.reclaim(now)
     await this.subnets.reclaim(now, (networkId) => this.rebuild.isDoubtful(networkId))

@@ -13,6 +13,7 @@ import { formatIpv4, parseIpv4 } from '../net/ipv4.ts'
 import { derivedMac } from '../net/mac.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import { isSibling, remoteLeases, remotePrefixes, type Member } from './members.ts'
+import { waysOut, type Outside } from './ways-out.ts'
 
 /** What swallows a packet when the route that should carry it is gone; loses to every other route. */
 const LAST_RESORT_METRIC = 4_278_198_272
@@ -38,6 +39,7 @@ export interface HostStateInput {
   readonly overlayMtu: number
   /** Prefixes that Docker's IPAM on this host shall not choose. */
   readonly steering: readonly Cidr[]
+  readonly outside: Outside
   /** Links of ours that the journal does not claim and that may yet turn out to be a network's. */
   readonly spared?: readonly string[]
 }
@@ -70,6 +72,7 @@ export function desiredHostState(input: HostStateInput): HostState {
     routes: [...overlayRoutes(inOverlay, input), ...anycastRoutes(members), ...steering],
     sysctls: new Map([['net/ipv4/ip_forward', '1']]),
     allowed: members.flatMap((member) => allowedFlows(member, input)),
+    waysOut: waysOut(members, input.outside),
     spared,
   }
 }

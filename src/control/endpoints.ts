@@ -12,7 +12,7 @@ import type { ClusterView } from '../store/cluster-view.ts'
 import type { Addresses } from './addresses.ts'
 import { mtuOf } from './desired-host-state.ts'
 import type { HostFacts } from './host-facts.ts'
-import { endpointsOf, type Endpoint, type Journal } from './journal.ts'
+import { endpointsOf, type Endpoint, type Journal, type Network } from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
 import { membersOf, staticRoutes, type Member } from './members.ts'
 import { untilNamed } from './until-named.ts'
@@ -31,6 +31,7 @@ export interface Attachment {
   /** Link that libnetwork moves into the container. */
   readonly link: string
   readonly internal: boolean
+  readonly egress: Network['egress']
   /** The bridge's address, next hop of the routes. */
   readonly gateway: string
   /** Destinations, "10.33.6.0/24". */
@@ -148,6 +149,7 @@ export class Endpoints {
       return {
         link: containerVethName(id),
         internal: network.internal,
+        egress: network.egress,
         gateway: held.gateway,
         routes,
       }
@@ -266,5 +268,6 @@ function newEndpoint(wish: EndpointWish, address: string, { held, network }: Mem
     sandbox: null,
     joinedRoutes: [],
     joinedAt: 0,
+    ports: [],
   }
 }

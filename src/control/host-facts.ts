@@ -11,6 +11,8 @@ import type { HeldSubnet } from './journal.ts'
 /** What the control plane needs to know of the machine it runs on. */
 export interface HostFacts {
   readonly iface: string
+  /** The links out of this host: that one, and those of its default routes. */
+  readonly uplinks: readonly string[]
   /** The underlay interface's own address: what the sockets bind to. */
   readonly ip: Ipv4
   /** What other hosts are told: HOST_IP, or the same. */
@@ -42,6 +44,7 @@ export async function observeHostFacts(options: HostFactsOptions): Promise<HostF
     ips.map((ip) => ({ ip, what }))
   return {
     iface: underlay.iface,
+    uplinks: underlay.uplinks,
     ip: underlay.ip,
     publicIp: underlay.publicIp,
     overlayMtu: overlayMtu(underlay.mtu),

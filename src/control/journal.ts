@@ -40,10 +40,23 @@ export const networkSchema = z.object({
   internal: z.boolean(),
   /** As asked with `-o mtu=`; null follows the underlay. */
   mtu: z.int().nullable(),
+  /** Whose the way out and published ports are: Docker's docker_gwbridge, or this network's own bridge. */
+  egress: z.enum(['docker', 'bridge']).default('docker'),
   /** Of a bridge that was made under an earlier identity of this host; null derives it from the present one. */
   bridgeMac: z.string().nullable().default(null),
 })
 export type Network = z.infer<typeof networkSchema>
+
+/** A port of a container that is reached at a port of this host. */
+const openPortSchema = z.object({
+  protocol: z.enum(['tcp', 'udp', 'sctp']),
+  /** Of the container. */
+  port: z.int().min(1).max(65535),
+  /** null: all addresses of this host. */
+  hostIp: z.ipv4().nullable(),
+  hostPort: z.int().min(1).max(65535),
+})
+export type OpenPort = z.infer<typeof openPortSchema>
 
 /** A container's attachment to a network. */
 export const endpointSchema = z.object({
@@ -60,6 +73,8 @@ export const endpointSchema = z.object({
   joinedRoutes: z.array(cidrText),
   /** Milliseconds since the epoch; 0 before Join. */
   joinedAt: z.number(),
+  /** Published by this plugin; those that Docker publishes are its own affair. */
+  ports: z.array(openPortSchema).default([]),
 })
 export type Endpoint = z.infer<typeof endpointSchema>
 

@@ -7,6 +7,7 @@ export interface KnownNetwork {
   readonly ipam: Network['ipam']
   readonly internal: boolean
   readonly mtu: number | null
+  readonly egress: Network['egress']
   /** The subnet as far as it is known there: "10.33.5.0/24", a whole pool, or nothing. */
   readonly subnet: string | null
   /** The bridge's address where it was chosen there, "10.33.5.1". */

@@ -13,6 +13,7 @@ export interface NetworkWish {
   readonly ipam: Network['ipam']
   readonly internal: boolean
   readonly mtu: number | null
+  readonly egress: Network['egress']
 }
 
 export interface NetworksOptions {

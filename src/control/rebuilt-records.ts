@@ -38,11 +38,11 @@ export function rebuiltSubnet(lease: SubnetLease, known: KnownNetwork, now: numb
 
 /** @param bridgeMac what containers hold for the bridge that is there; null when there is none */
 export function rebuiltNetwork(
-  { id, ipam, name, internal, mtu }: KnownNetwork,
+  { id, ipam, name, internal, mtu, egress }: KnownNetwork,
   subnet: string,
   bridgeMac: string | null,
 ): Network {
-  return { id, subnet, ipam, name, internal, mtu, bridgeMac }
+  return { id, subnet, ipam, name, internal, mtu, egress, bridgeMac }
 }
 
 export function rebuiltEndpoint(
@@ -53,5 +53,5 @@ export function rebuiltEndpoint(
 ): Endpoint {
   const answered = { address: ipam === 'null', mac: false }
   const joined = { sandbox, joinedRoutes: [], joinedAt: now }
-  return { id, networkId, address, mac: parseMac(mac), answered, ...joined }
+  return { id, networkId, address, mac: parseMac(mac), answered, ...joined, ports: [] }
 }

@@ -223,6 +223,7 @@ export class Reconciler {
       view: map,
       overlayMtu,
       steering: steeringPrefixes(map, identity.hostId, hazards),
+      outside: { uplinks: facts().uplinks, tunnelPort: this.#options.port() },
       spared: this.#options.unclaimed.spared(performance.now()),
     })
   }

@@ -68,9 +68,12 @@ export function wantedRules(want: HostState): string[] {
     ...want.bridges.map(({ name }) => [name, name]),
     ...want.allowed.map(({ fromLink, toLink }) => [fromLink, toLink]),
   ]
-  const rules = pairs.map(([from, to]) => {
-    return `-i ${from} -o ${to} -m comment --comment ${COMMENT} -j ACCEPT`
-  })
+  const matches = [
+    ...pairs.map(([from, to]) => `-i ${from} -o ${to}`),
+    // Published ports are asked for by whatever link.
+    ...want.waysOut.flatMap(({ bridge }) => [`-i ${bridge}`, `-o ${bridge}`]),
+  ]
+  const rules = matches.map((match) => `${match} -m comment --comment ${COMMENT} -j ACCEPT`)
   return [...new Set(rules)].sort()
 }
 

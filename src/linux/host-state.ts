@@ -70,6 +70,29 @@ export interface AllowedFlow {
   readonly toPrefix: string
 }
 
+/** A port of a container that is to be reached at a port of this host. */
+export interface PublishedPort {
+  readonly protocol: 'tcp' | 'udp' | 'sctp'
+  /** "172.18.10.96"; null for all addresses of this host, the loopback ones too. */
+  readonly hostIp: string | null
+  readonly hostPort: number
+  /** The container's own address, "10.33.5.2". */
+  readonly address: string
+  readonly port: number
+}
+
+/** A bridge through which its containers leave this host, and by which the world comes to their ports. */
+export interface WayOut {
+  readonly bridge: string
+  /** Where its containers are: "10.33.5.0/24". */
+  readonly subnet: string
+  /** The links that lead out of this host. */
+  readonly uplinks: readonly string[]
+  /** Nothing goes out to this UDP port: behind this host's address it would pass for its tunnel. */
+  readonly tunnelPort: number
+  readonly published: readonly PublishedPort[]
+}
+
 /**
  * The whole of what this product wants of a host's network stack. Applying it twice changes nothing;
  * applying the empty state removes every trace.
@@ -83,6 +106,7 @@ export interface HostState {
   /** sysctl path under /proc/sys ("net/ipv4/ip_forward") to value; written, never restored. */
   readonly sysctls: ReadonlyMap<string, string>
   readonly allowed: readonly AllowedFlow[]
+  readonly waysOut: readonly WayOut[]
   /**
    * Links of ours that nothing above wants and that stay all the same, since whose they are is still to
    * be found out. While there is one, no route, address or rule is taken away either.
@@ -97,5 +121,6 @@ export const EMPTY_HOST_STATE: HostState = {
   routes: [],
   sysctls: new Map(),
   allowed: [],
+  waysOut: [],
   spared: [],
 }

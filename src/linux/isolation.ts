@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
 import { disjointFlows } from './disjoint-flows.ts'
 import { LINK_PREFIX, NFT_TABLE, type HostState } from './host-state.ts'
+import { wayOutChains, wayOutRules, type NftChain } from './publishing.ts'
 import { isMissingProgram, run } from './run.ts'
 
 /** Dropped packets by direction, seen from our links. */
@@ -11,12 +12,16 @@ export type IsolationCounter = (typeof ISOLATION_COUNTERS)[number]
 export type IsolationCounters = Record<IsolationCounter, { packets: number; bytes: number }>
 
 /** Raised when the objects of the table change, so that an older table is replaced whole. */
-const SHAPE = 'overlay-ts 1'
+const SHAPE = 'overlay-ts 2'
 
 /** The table as far as its presence and completeness tell. */
 export interface IsolationTable {
-  /** Digest of the text it was loaded from; null when the rule that carries it is gone. */
+  /**
+   * Digest of the text it was loaded from and, behind a dash, the number of rules in it; null when the
+   * rule that carries it is gone.
+   */
   readonly digest: string | null
+  readonly chains: readonly string[]
   readonly rules: number
   readonly elements: number
 }
@@ -41,15 +46,22 @@ export function renderIsolation(want: HostState): RenderedIsolation {
     `iifname != "${LINK_PREFIX}*" oifname != "${LINK_PREFIX}*" accept`,
     'iifname . oifname @same_bridge accept',
     'iifname . oifname . ip saddr . ip daddr @allowed accept',
+    ...wayOutRules(want),
     'meta nfproto ipv6 counter name "ipv6" drop',
     `iifname != "${LINK_PREFIX}*" counter name "into_ours" drop`,
     `oifname != "${LINK_PREFIX}*" counter name "out_of_ours" drop`,
     'counter name "between_ours" drop',
   ]
-  const digest = createHash('sha256')
-    .update([...bridges, ...flows, ...rules].join('\n'))
-    .digest('hex')
-    .slice(0, 16)
+  const forward = {
+    name: 'forward',
+    hook: 'type filter hook forward priority -10',
+    rules,
+  }
+  const others = wayOutChains(want)
+  const text = [...bridges, ...flows, ...[...others, forward].flatMap(chainLines)].join('\n')
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
+  const count = others.reduce((sum, chain) => sum + chain.rules.length, rules.length)
+  const digest = `${hash}-${count}`
   const body = [
     '  set same_bridge {',
     '    type ifname . ifname',
@@ -60,13 +72,28 @@ export function renderIsolation(want: HostState): RenderedIsolation {
     '    flags interval',
     ...elementLines(flows),
     '  }',
-    '  chain forward {',
-    '    type filter hook forward priority -10; policy accept;',
-    ...rules.slice(0, -1).map((rule) => `    ${rule}`),
-    `    ${rules.at(-1)} comment "${SHAPE} ${digest}"`,
-    '  }',
+    ...others.flatMap(chainLines),
+    ...chainLines({
+      ...forward,
+      rules: [...rules.slice(0, -1), `${rules.at(-1)} comment "${SHAPE} ${digest}"`],
+    }),
   ].join('\n')
-  return { body, digest, rules: rules.length, elements: bridges.length + flows.length }
+  return {
+    body,
+    digest,
+    chains: [...others, forward].map(({ name }) => name),
+    rules: count,
+    elements: bridges.length + flows.length,
+  }
+}
+
+function chainLines({ name, hook, rules }: NftChain): string[] {
+  return [
+    `  chain ${name} {`,
+    ...(hook === null ? [] : [`    ${hook}; policy accept;`]),
+    ...rules.map((rule) => `    ${rule}`),
+    '  }',
+  ]
 }
 
 function elementLines(elements: readonly string[]): string[] {
@@ -80,20 +107,27 @@ function elementLines(elements: readonly string[]): string[] {
  * keeps the named counters; otherwise the table is made anew.
  */
 export function loadScript(
-  { body, rules }: RenderedIsolation,
+  { body, chains }: RenderedIsolation,
   have: IsolationTable | null,
 ): string {
   const clear =
-    !have?.digest || have.rules !== rules
+    have === null || !isIntact(have)
       ? [`table inet ${NFT_TABLE}`, `delete table inet ${NFT_TABLE}`]
       : [
-          `flush chain inet ${NFT_TABLE} forward`,
+          ...have.chains.map((name) => `flush chain inet ${NFT_TABLE} ${name}`),
+          ...have.chains
+            .filter((name) => !chains.includes(name))
+            .map((name) => `delete chain inet ${NFT_TABLE} ${name}`),
           `delete set inet ${NFT_TABLE} same_bridge`,
           `delete set inet ${NFT_TABLE} allowed`,
         ]
   const counters = ISOLATION_COUNTERS.map((name) => `  counter ${name} {}`)
   return [...clear, `table inet ${NFT_TABLE} {`, ...counters, body, '}', ''].join('\n')
 }
+
+/** Whether no rule is gone since it was loaded. */
+const isIntact = ({ digest, rules }: IsolationTable): boolean =>
+  digest !== null && digest.endsWith(`-${rules}`)
 
 export function sameIsolation(a: IsolationTable | null, b: IsolationTable): boolean {
   return a?.digest === b.digest && a.rules === b.rules && a.elements === b.elements
@@ -103,6 +137,7 @@ const listing = z.object({
   nftables: z.array(
     z.looseObject({
       set: z.object({ elem: z.array(z.unknown()).default([]) }).optional(),
+      chain: z.object({ name: z.string() }).optional(),
       rule: z.object({ comment: z.string().optional() }).optional(),
       counter: z.object({ name: z.string(), packets: z.number(), bytes: z.number() }).optional(),
     }),
@@ -114,9 +149,10 @@ export async function observeIsolation(): Promise<IsolationTable | null> {
   const objects = await listJson(['list', 'table', 'inet', NFT_TABLE])
   if (objects === null) return null
   const rules = objects.flatMap(({ rule }) => (rule ? [rule] : []))
-  const comment = rules.at(-1)?.comment
+  const comment = rules.find((rule) => rule.comment?.startsWith(`${SHAPE} `))?.comment
   return {
-    digest: comment?.startsWith(`${SHAPE} `) ? comment.slice(SHAPE.length + 1) : null,
+    digest: comment?.slice(SHAPE.length + 1) ?? null,
+    chains: objects.flatMap(({ chain }) => (chain ? [chain.name] : [])),
     rules: rules.length,
     elements: objects.reduce((sum, { set }) => sum + (set?.elem.length ?? 0), 0),
   }

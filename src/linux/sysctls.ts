@@ -38,6 +38,8 @@ export function wantedSysctls(want: HostState): SysctlRule[] {
       // The default holds every proxied answer back for up to 0.8 s (neigh.default.proxy_delay).
       ...(bridge.proxyArp ? [rule(bridge.name, 'ipv4/neigh', 'proxy_delay', '0')] : []),
     ]),
+    // So that a published port is found at 127.0.0.1 too; the isolation table keeps the other way shut.
+    ...want.waysOut.map(({ bridge }) => rule(bridge, 'ipv4/conf', 'route_localnet', '1')),
   ]
 }
 

@@ -28,6 +28,8 @@ export interface Underlay {
   readonly publicIp: Ipv4
   readonly mtu: number
   readonly defaultGateways: readonly Ipv4[]
+  /** By which packets leave this host: `iface`, and the links of its default routes for IPv4. */
+  readonly uplinks: readonly string[]
   /** Without our own bridges and routes. */
   readonly onLinkPrefixes: readonly { readonly prefix: Cidr; readonly dev: string | null }[]
   readonly nameservers: readonly Ipv4[]
@@ -50,6 +52,7 @@ export async function observeUnderlay(options: UnderlayOptions = {}): Promise<Un
     ...own,
     publicIp: options.hostIp ?? own.ip,
     mtu: link.mtu,
+    uplinks: uplinksOf(link.ifname, defaultRoutes),
     defaultGateways: defaultRoutes.flatMap(({ gateway }) => (gateway ? [parseIpv4(gateway)] : [])),
     onLinkPrefixes: onLinkRoutesIn(onLink)
       .filter(({ ours }) => !ours)
@@ -95,6 +98,13 @@ function underlayLink(
     )
   }
   return link
+}
+
+function uplinksOf(iface: string, defaultRoutes: readonly IpRoute[]): string[] {
+  const ways = defaultRoutes.flatMap(({ dev }) =>
+    dev && !dev.startsWith(LINK_PREFIX) ? [dev] : [],
+  )
+  return [...new Set([iface, ...ways])].sort()
 }
 
 const byMetric = (routes: readonly IpRoute[]): IpRoute[] =>

@@ -41,5 +41,6 @@ export const ONE_NETWORK: HostState = {
   routes: exampleRoutes('10.33.0.0/17', '10.33.5.0'),
   sysctls: new Map(),
   allowed: exampleFlows('ov-b1', '10.33.5.0/24', 'ov-tun', '10.33.0.0/17'),
+  waysOut: [],
   spared: [],
 }

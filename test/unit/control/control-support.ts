@@ -115,6 +115,7 @@ export function network(id: string, subnet: string, changes: Partial<Network> = 
     name: 'web',
     internal: false,
     mtu: null,
+    egress: 'docker',
     bridgeMac: null,
     ...changes,
   }
@@ -135,6 +136,7 @@ export function endpoint(
     sandbox: null,
     joinedRoutes: [],
     joinedAt: 0,
+    ports: [],
     ...changes,
   }
 }

@@ -32,6 +32,7 @@ const known = (id: string): KnownNetwork => ({
   ipam: 'overlay-ts',
   internal: false,
   mtu: null,
+  egress: 'docker',
   subnet: null,
   gateway: null,
   reserved: [],

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { desiredHostState, mtuOf } from '../../../src/control/desired-host-state.ts'
 import { desiredTables } from '../../../src/control/desired-tables.ts'
+import type { OpenPort } from '../../../src/control/journal.ts'
 import type { Member } from '../../../src/control/members.ts'
 import type { ForwardingTables } from '../../../src/datapath/tables.ts'
 import { EMPTY_HOST_STATE, type HostState } from '../../../src/linux/host-state.ts'
@@ -22,9 +23,11 @@ import {
   THIRD,
 } from './control-support.ts'
 
+const OUTSIDE = { uplinks: ['eth0'], tunnelPort: 8472 }
+
 /** A line for each thing that the host's network stack should have. */
 function stateText(state: HostState): string[] {
-  const { tun, bridges, ports, routes, sysctls, allowed } = state
+  const { tun, bridges, ports, routes, sysctls, allowed, waysOut } = state
   return [
     tun
       ? `tun ${tun.name} mtu ${tun.mtu} queue ${tun.queueLength} ${tun.qdisc} ${tun.addresses.join(' ')}`
@@ -44,6 +47,13 @@ function stateText(state: HostState): string[] {
     ...allowed.map(
       (flow) => `allow ${flow.fromLink} ${flow.fromPrefix} → ${flow.toLink} ${flow.toPrefix}`,
     ),
+    ...waysOut.flatMap(({ bridge, subnet, uplinks, tunnelPort, published }) => [
+      `out ${bridge} ${subnet} → ${uplinks.join(' ')} but for udp ${tunnelPort}`,
+      ...published.map(
+        (port) =>
+          `publish ${port.hostIp ?? '*'}:${port.hostPort}/${port.protocol} → ${port.address}:${port.port}`,
+      ),
+    ]),
   ]
 }
 
@@ -72,6 +82,7 @@ function matchesGolden(
     view,
     overlayMtu: 1450,
     steering: steering.map(parseCidr),
+    outside: OUTSIDE,
   })
   const tables = desiredTables(members, view, ME, BY.vtepMac, 1450)
   const text = [...stateText(state), '', ...tablesText(tables), ''].join('\n')
@@ -133,8 +144,24 @@ test('a network whose overlay is not known yet has a bridge and leads nowhere', 
   matchesGolden(t, 'overlay-unknown', [member('web', unnamed, ['10.33.5.2/17'])], inPool)
 })
 
+test('a network that is its own way out leaves by the uplink, and its ports are those of the host', (t) => {
+  const out = member('out', web, ['10.33.5.2/17', '10.33.5.3/17'], { egress: 'bridge' })
+  const ports: OpenPort[] = [
+    { protocol: 'tcp', port: 80, hostIp: null, hostPort: 8080 },
+    { protocol: 'udp', port: 53, hostIp: '127.0.0.1', hostPort: 5353 },
+  ]
+  const endpoints = out.endpoints.map((each, at) => (at === 0 ? { ...each, ports } : each))
+  matchesGolden(t, 'way-out', [{ ...out, endpoints }], inPool)
+})
+
+test('an internal network is no way out, and publishes nothing', () => {
+  const shut = member('shut', web, ['10.33.5.2/17'], { egress: 'bridge', internal: true })
+  const input = { hostId: ME, view: inPool, overlayMtu: 1450, steering: [], outside: OUTSIDE }
+  assert.deepEqual(desiredHostState({ ...input, members: [shut] }).waysOut, [])
+})
+
 test('a host without networks has nothing but the routes that steer its Docker', () => {
-  const input = { hostId: ME, members: [], view: inPool, overlayMtu: 1450 }
+  const input = { hostId: ME, members: [], view: inPool, overlayMtu: 1450, outside: OUTSIDE }
   assert.deepEqual(desiredHostState({ ...input, steering: [] }), EMPTY_HOST_STATE)
   assert.deepEqual(
     stateText(desiredHostState({ ...input, steering: [parseCidr('172.17.0.0/16')] })),

@@ -8,6 +8,7 @@ export const FACTS: HostFacts = factsOf(parseIpv4('172.18.10.96'))
 export function factsOf(ip: Ipv4): HostFacts {
   return {
     iface: 'eth0',
+    uplinks: ['eth0'],
     ip,
     publicIp: ip,
     overlayMtu: 1450,

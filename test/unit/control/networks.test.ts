@@ -14,6 +14,7 @@ const wish = (id: string, changes: Partial<NetworkWish> = {}): NetworkWish => ({
   ipam: 'docker',
   internal: false,
   mtu: null,
+  egress: 'docker',
   ...changes,
 })
 

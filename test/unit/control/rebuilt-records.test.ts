@@ -14,6 +14,7 @@ const WEB: KnownNetwork = {
   ipam: 'overlay-ts',
   internal: true,
   mtu: 1400,
+  egress: 'docker',
   subnet: '10.40.0.0/16',
   gateway: null,
   reserved: [],
@@ -80,6 +81,7 @@ test('a network keeps what it was made with and the MAC that its containers know
     name: 'web',
     internal: true,
     mtu: 1400,
+    egress: 'docker',
     bridgeMac: '02:00:00:00:00:01',
   })
 })
@@ -94,5 +96,6 @@ test('an attachment is one that was joined long ago', () => {
     sandbox: '/run/docker/netns/1',
     joinedRoutes: [],
     joinedAt: 7,
+    ports: [],
   })
 })

@@ -15,6 +15,7 @@ const known = (...ids: string[]): KnownNetwork[] =>
     ipam: 'docker',
     internal: false,
     mtu: null,
+    egress: 'docker',
     subnet: null,
     gateway: null,
     reserved: [],

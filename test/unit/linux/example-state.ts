@@ -26,6 +26,7 @@ export const WEB: HostState = {
   routes: [...into(POOL_WEB, '10.33.5.0')],
   sysctls: new Map(),
   allowed: [...between('ov-b1111111111', '10.33.5.0/24', POOL_WEB)],
+  waysOut: [],
   spared: [],
 }
 

@@ -41,6 +41,7 @@ test('a network is what Docker shows of it, with the containers that run', () =>
     ipam: 'overlay-ts',
     internal: false,
     mtu: 1400,
+    egress: 'docker',
     subnet: '10.32.5.0/24',
     gateway: '10.32.5.1',
     reserved: [],

@@ -6,6 +6,7 @@ import { createNetworkDriver } from '../../../plugin/network-driver.ts'
 import { createNetworkRequest } from '../../../plugin/network-messages.ts'
 import { Endpoints } from '../../../src/control/endpoints.ts'
 import { Networks } from '../../../src/control/networks.ts'
+import { PublishedPorts } from '../../../src/control/published-ports.ts'
 import type { SubnetWish } from '../../../src/control/subnet-wish.ts'
 import { OWN_PATHS } from '../../../src/linux/host-paths.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
@@ -45,9 +46,10 @@ async function hostWithDriver(canLearnNames = true) {
     paths: OWN_PATHS,
     log,
   })
-  const reconciler = { firstRun: Promise.resolve(), attempt: untouched }
+  const reconciler = { firstRun: Promise.resolve(), run: untouched, attempt: untouched }
+  const ports = new PublishedPorts({ journal, endpoints, reconciler, log })
   const driver = createNetworkDriver({
-    controller: { networks, endpoints, subnets, journal, mirror, reconciler },
+    controller: { networks, endpoints, ports, subnets, journal, mirror, reconciler },
     canLearnNames: () => canLearnNames,
   })
   return { store, host, driver }

@@ -11,11 +11,12 @@ test('a network names its overlay, its VNI, its MTU and its length, or leaves al
     overlay: null,
     vni: null,
     mtu: null,
+    egress: 'docker',
     subnetLength: null,
   })
   assert.deepEqual(
     readNetworkOptions({ overlay: 'web', vni: '16777215', mtu: '1400', 'subnet-len': '26' }),
-    { overlay: 'web', vni: 16777215, mtu: 1400, subnetLength: 26 },
+    { overlay: 'web', vni: 16777215, mtu: 1400, egress: 'docker', subnetLength: 26 },
   )
 })
 
@@ -25,15 +26,13 @@ test("Docker's own MTU option counts where ours is not given", () => {
   assert.equal(readNetworkOptions({ ...docker, mtu: '1200' }).mtu, 1200)
 })
 
-test('only Docker carries the way out, and another gateway is refused with the reason', () => {
-  readNetworkOptions({ gateway: 'docker' })
-  assert.throws(() => readNetworkOptions({ gateway: 'bridge' }), {
-    code: 'unsupported',
-    message: /-o gateway=bridge is not supported: .*docker_gwbridge.*leave the option out/,
-  })
+test("the way out is Docker's unless the network's own bridge is asked for, and no other", () => {
+  assert.equal(readNetworkOptions({}).egress, 'docker')
+  assert.equal(readNetworkOptions({ gateway: 'docker' }).egress, 'docker')
+  assert.equal(readNetworkOptions({ gateway: 'bridge' }).egress, 'bridge')
   assert.throws(() => readNetworkOptions({ gateway: '10.0.0.1' }), {
     code: 'bad_input',
-    message: /-o gateway=10\.0\.0\.1 is no gateway: write -o gateway=docker/,
+    message: /-o gateway=10\.0\.0\.1 is no gateway: .*gateway=bridge.*is --gateway\)$/,
   })
 })
 

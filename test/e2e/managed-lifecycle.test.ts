@@ -174,6 +174,7 @@ describe('a managed plugin, while containers talk,', { concurrency: false }, () 
       timeout: 30_000,
       every: 500,
     })
+    assert.doesNotMatch(await lab.etcdText(), /172\.18\.10\.96/)
   })
 
   const install = (): Promise<string> =>

@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { listen } from '../../../plugin/server.ts'
+import { clearStaleSocket } from '../../../plugin/stale-socket.ts'
 import { OverlayError } from '../../../src/errors.ts'
 import { startScriptedPlugin } from '../../support/scripted-plugin.ts'
 import { UnixClient } from '../../support/unix-client.ts'
@@ -62,6 +63,15 @@ test('the file of a dead plugin is replaced', async (t) => {
   execFileSync('python3', ['-c', bind, dead])
   await using _server = await listen(app, dead)
   using client = new UnixClient(dead)
+  assert.equal((await client.call('Plugin.Activate')).status, 200)
+})
+
+test('a second plugin is told which setting leads to the socket of another', async (t) => {
+  const { client, socketPath } = await startScriptedPlugin(t)
+  await assert.rejects(clearStaleSocket(socketPath, 'HOST_SOCKET'), {
+    code: 'conflict',
+    message: `another process listens on ${socketPath}; stop that plugin first, or set HOST_SOCKET to another path`,
+  })
   assert.equal((await client.call('Plugin.Activate')).status, 200)
 })
 

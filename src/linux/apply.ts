@@ -1,5 +1,5 @@
 import { messageOf, OverlayError } from '../errors.ts'
-import { editDockerUser } from './docker-user.ts'
+import { editForwardRules } from './docker-user.ts'
 import { OWN_PATHS, xtablesLock, type HostPaths } from './host-paths.ts'
 import type { HostState } from './host-state.ts'
 import { batchError, ipBatch } from './ip.ts'
@@ -58,8 +58,10 @@ async function applyNow(
       options.onSkipped?.(missing(path))
     }
   }
-  if (have.dockerUser === null && want.bridges.length > 0) {
-    options.onSkipped?.('Docker has no chain DOCKER-USER here, so no rule was added to it')
+  if (have.forward?.chains['DOCKER-USER'] == null && want.bridges.length > 0) {
+    options.onSkipped?.(
+      'Docker has no chain DOCKER-USER here; overlays are let through in FORWARD if that is closed',
+    )
   }
   const applied: AppliedChange[] = []
   const problems: unknown[] = []
@@ -98,7 +100,7 @@ async function applyGroup(group: readonly Step[], options: ApplyOptions): Promis
   if (failures.length > 0) throw batchError(failures)
   const edits = group.flatMap((step) => (step.kind === 'iptables' ? [step] : []))
   if (edits[0]) {
-    await editDockerUser(
+    await editForwardRules(
       edits[0].backend,
       edits.map(({ edit }) => edit),
       { ...limits, lock: xtablesLock(options.paths ?? OWN_PATHS) },

@@ -4,54 +4,76 @@ import { isMissingProgram, run, type RunOptions } from './run.ts'
 
 /** Rules of ours in chains of others carry this comment. */
 const COMMENT = 'overlay-ts'
-const CHAIN = 'DOCKER-USER'
 /** Exists once the legacy backend holds tables in this network namespace. */
 const LEGACY_TABLES = '/proc/net/ip_tables_names'
 
 /** iptables has two backends; Docker uses one of them, and it need not be this file system's default. */
 type Backend = 'iptables' | 'iptables-legacy' | 'iptables-nft'
 
-/** The chain in which Docker leaves room for others, as iptables-save prints its rules. */
-export interface DockerUserChain {
+/** The chain in which Docker leaves room for others, and the one that leads there. */
+export type ForwardChain = 'DOCKER-USER' | 'FORWARD'
+
+/** What iptables does with forwarded packets, as iptables-save prints it. */
+export interface ForwardRules {
   readonly backend: Backend
-  /** Without "-A DOCKER-USER ". */
-  readonly rules: readonly string[]
+  /** Of FORWARD: "DROP" or "ACCEPT". */
+  readonly policy: string
+  /** Without "-A CHAIN "; null for a chain that does not exist. */
+  readonly chains: Readonly<Record<ForwardChain, readonly string[] | null>>
 }
 
 /** A rule to insert (`at` counts from 1) or to delete. */
 export interface ChainEdit {
+  readonly chain: ForwardChain
   readonly at: number | null
   readonly rule: string
 }
 
-/** @returns null when there is no such chain, or no iptables at all @throws OverlayError host_state */
-export async function observeDockerUser(): Promise<DockerUserChain | null> {
-  const first = await savedChain('iptables')
-  if (first !== null) return first
-  return hasLegacyTables() ? await savedChain('iptables-legacy') : await savedChain('iptables-nft')
+/** @returns null when iptables has no filter table, or is not installed @throws OverlayError host_state */
+export async function observeForwardRules(): Promise<ForwardRules | null> {
+  const first = await savedRules('iptables')
+  if (isDockers(first)) return first
+  const second = await savedRules(hasLegacyTables() ? 'iptables-legacy' : 'iptables-nft')
+  if (isDockers(second)) return second
+  return [first, second].find((rules) => rules && isClosed(rules)) ?? first ?? second
 }
 
-async function savedChain(backend: Backend): Promise<DockerUserChain | null> {
+const isDockers = (rules: ForwardRules | null): boolean => rules?.chains['DOCKER-USER'] != null
+
+const savedRules = async (backend: Backend): Promise<ForwardRules | null> =>
+  forwardRulesIn(await saveRules(backend), backend)
+
+/** What iptables-save prints of all tables; "" where it is not installed. @throws OverlayError host_state */
+export async function saveRules(backend: Backend): Promise<string> {
   try {
-    // All tables: asking for one makes the legacy backend create it.
+    // Asked for one table, the legacy backend creates it.
     const { stdout } = await run(`${backend}-save`, [])
-    return chainIn(stdout, backend)
+    return stdout
   } catch (error) {
-    if (isMissingProgram(error)) return null
+    if (isMissingProgram(error)) return ''
     throw error
   }
 }
 
-/** Finds the chain in the filter table of what iptables-save printed. */
-export function chainIn(saved: string, backend: Backend = 'iptables'): DockerUserChain | null {
+/** Reads the filter table of what iptables-save printed. */
+export function forwardRulesIn(saved: string, backend: Backend = 'iptables'): ForwardRules | null {
   const filter = /^\*filter$([\s\S]*?)^COMMIT$/m.exec(saved)?.[1]
-  if (!filter?.includes(`\n:${CHAIN} `)) return null
-  const prefix = `-A ${CHAIN} `
-  const rules = filter.split('\n').filter((line) => line.startsWith(prefix))
-  return { backend, rules: rules.map((line) => line.slice(prefix.length)) }
+  if (filter === undefined) return null
+  const lines = filter.split('\n')
+  const rulesOf = (chain: ForwardChain): string[] | null => {
+    if (!lines.some((line) => line.startsWith(`:${chain} `))) return null
+    const prefix = `-A ${chain} `
+    return lines.flatMap((line) => (line.startsWith(prefix) ? [line.slice(prefix.length)] : []))
+  }
+  return {
+    backend,
+    policy: /^:FORWARD (\w+)/m.exec(filter)?.[1] ?? 'ACCEPT',
+    chains: { 'DOCKER-USER': rulesOf('DOCKER-USER'), FORWARD: rulesOf('FORWARD') },
+  }
 }
 
-function hasLegacyTables(): boolean {
+/** Whether the older backend filters here; the newer one is part of nftables. */
+export function hasLegacyTables(): boolean {
   try {
     return readFileSync(LEGACY_TABLES, 'utf8').split('\n').includes('filter')
   } catch {
@@ -78,23 +100,49 @@ export function wantedRules(want: HostState): string[] {
 }
 
 /**
- * The edits that make our rules of the chain exactly the wanted ones. They stand after the rules of
- * others, so that an administrator's filter comes first, but before the first rule that ends the
- * chain for every packet (Docker's own RETURN), behind which nothing works.
+ * The edits that make our rules exactly the wanted ones, and have them where forwarded packets come
+ * by. That is Docker's chain, unless somebody flushed the way there and left the door shut.
  */
-export function editsFor(have: DockerUserChain, wanted: readonly string[]): ChainEdit[] {
-  const end = have.rules.findIndex((rule) => rule.startsWith('-j '))
-  const reached = end === -1 ? have.rules : have.rules.slice(0, end)
+export function forwardEdits(have: ForwardRules, wanted: readonly string[]): ChainEdit[] {
+  const home = homeOf(have)
+  return (['DOCKER-USER', 'FORWARD'] as const).flatMap((chain) => {
+    const rules = have.chains[chain]
+    return rules === null ? [] : editsFor(chain, rules, chain === home ? wanted : [])
+  })
+}
+
+/** null where nothing of iptables stops a packet. */
+function homeOf(have: ForwardRules): ForwardChain | null {
+  const { FORWARD, 'DOCKER-USER': room } = have.chains
+  if (room !== null && FORWARD?.includes('-j DOCKER-USER')) return 'DOCKER-USER'
+  if (isClosed(have)) return 'FORWARD'
+  return room === null ? null : 'DOCKER-USER'
+}
+
+const isClosed = ({ policy, chains }: ForwardRules): boolean =>
+  policy === 'DROP' || (chains.FORWARD ?? []).some((rule) => /^-j (DROP|REJECT)\b/.test(rule))
+
+/**
+ * Ours stand after the rules of others, so that an administrator's filter comes first, but before the
+ * first rule that ends the chain for every packet (Docker's own RETURN), behind which nothing works.
+ */
+function editsFor(
+  chain: ForwardChain,
+  rules: readonly string[],
+  wanted: readonly string[],
+): ChainEdit[] {
+  const end = rules.findIndex((rule) => rule.startsWith('-j '))
+  const reached = end === -1 ? rules : rules.slice(0, end)
   // A rule is deleted by its words, which takes its first copy: of several, none can be kept.
   const isGood = (rule: string): boolean =>
-    wanted.includes(rule) && reached.includes(rule) && isSingle(rule, have.rules)
+    wanted.includes(rule) && reached.includes(rule) && isSingle(rule, rules)
   const kept = reached.filter((rule) => !isOurs(rule) || isGood(rule))
   const missing = wanted.filter((rule) => !isGood(rule))
   return [
-    ...have.rules
+    ...rules
       .filter((rule) => isOurs(rule) && !isGood(rule))
-      .map((rule) => ({ at: null, rule })),
-    ...missing.map((rule, index) => ({ at: kept.length + 1 + index, rule })),
+      .map((rule) => ({ chain, at: null, rule })),
+    ...missing.map((rule, index) => ({ chain, at: kept.length + 1 + index, rule })),
   ]
 }
 
@@ -104,8 +152,8 @@ const isSingle = (rule: string, rules: readonly string[]): boolean =>
   rules.indexOf(rule) === rules.lastIndexOf(rule)
 
 /** As one would type it after `iptables`. */
-export function editText({ at, rule }: ChainEdit): string {
-  return at === null ? `-D ${CHAIN} ${rule}` : `-I ${CHAIN} ${at} ${rule}`
+export function editText({ chain, at, rule }: ChainEdit): string {
+  return at === null ? `-D ${chain} ${rule}` : `-I ${chain} ${at} ${rule}`
 }
 
 /**
@@ -113,7 +161,7 @@ export function editText({ at, rule }: ChainEdit): string {
  * @param lock the file by which users of the legacy backend take turns, where it is not at its usual place
  * @throws OverlayError host_state
  */
-export async function editDockerUser(
+export async function editForwardRules(
   backend: Backend,
   edits: readonly ChainEdit[],
   { lock, ...options }: Pick<RunOptions, 'signal'> & { readonly lock: string | null },

@@ -1,77 +1,13 @@
-import type { ChildProcess } from 'node:child_process'
-import { createInterface } from 'node:readline'
+import { followLines, type HostWatch } from './follow-lines.ts'
 import { LINK_PREFIX, ROUTE_PROTOCOL } from './host-state.ts'
-import { startProgram } from './run.ts'
 
-/** Quiet time after a change before it is told: a link brings a dozen messages. */
-const SETTLE_MS = 200
-/** Longest wait while changes keep coming. */
-const AT_MOST_MS = 2000
-const RESTART_MS = 1000
+/** The addresses of links to themselves (fe80::) come and go with their carriers. */
+const ADDRESS = / inet | inet6 (?!fe80:)/
 
-export interface HostWatch {
-  /** Ends the program behind the watch; nothing is told any more. */
-  stop(): void
-}
-
-/**
- * Tells when links, addresses or routes of this host have changed, by others or at the expense of
- * ours. Changes may be missed (they are not counted, and the watch may restart, which counts as a
- * change), so a caller looks at the whole state, and also from time to time without being told.
- */
+/** Tells when links, addresses or routes of this host have changed, by others or at the expense of ours. */
 export function watchHost(onChange: () => void): HostWatch {
-  let child: ChildProcess | null = null
-  let stopped = false
-  let restart: NodeJS.Timeout | undefined
-  const tell = settled(onChange)
-  const isNews = newsFilter()
-
-  function start(): void {
-    child = startProgram('ip', ['-o', 'monitor', 'label', 'link', 'address', 'route'])
-    child.on('error', again)
-    child.on('exit', again)
-    child.stderr?.resume()
-    if (child.stdout === null) return
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      if (isNews(line)) tell()
-    })
-  }
-
-  function again(): void {
-    if (stopped || restart !== undefined) return
-    restart = setTimeout(() => {
-      restart = undefined
-      start()
-      tell()
-    }, RESTART_MS)
-  }
-
-  start()
-  return {
-    stop() {
-      stopped = true
-      clearTimeout(restart)
-      tell.cancel()
-      child?.kill('SIGKILL')
-    },
-  }
-}
-
-/** Calls back once when things have calmed down, at the latest some time after the first call. */
-function settled(callback: () => void): (() => void) & { cancel: () => void } {
-  let timer: NodeJS.Timeout | undefined
-  let first = 0
-  const fire = (): void => {
-    timer = undefined
-    callback()
-  }
-  const tell = (): void => {
-    const now = performance.now()
-    if (timer === undefined) first = now
-    clearTimeout(timer)
-    timer = setTimeout(fire, Math.max(0, Math.min(SETTLE_MS, first + AT_MOST_MS - now)))
-  }
-  return Object.assign(tell, { cancel: () => clearTimeout(timer) })
+  const args = ['-o', 'monitor', 'label', 'link', 'address', 'route']
+  return followLines({ program: 'ip', args, isNews: newsFilter() }, onChange)
 }
 
 /**
@@ -85,7 +21,7 @@ export function newsFilter(): (line: string) => boolean {
     const [, label, deleted, rest = ''] = /^\[(\w+)\](Deleted )?(.*)$/.exec(line) ?? []
     const lost = deleted !== undefined
     if (label === 'ROUTE') return isRouteNews(rest, lost)
-    if (label === 'ADDR') return / inet /.test(rest) && (lost || !isOurs(nameIn(rest)))
+    if (label === 'ADDR') return ADDRESS.test(rest) && (lost || !isOurs(nameIn(rest)))
     if (label !== 'LINK') return false
     const name = nameIn(rest)
     if (isCable(name)) return false

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { observeDockerUser, type DockerUserChain } from './docker-user.ts'
+import { observeForwardRules, type ForwardRules } from './docker-user.ts'
 import { LINK_PREFIX, ROUTE_PROTOCOL } from './host-state.ts'
 import { ipLink, ipQuery, ipRoute, type IpLink } from './ip.ts'
 import { observeIsolation, type IsolationTable } from './isolation.ts'
@@ -19,6 +19,8 @@ export interface ObservedLink {
   readonly qdisc: string
   readonly up: boolean
   readonly master: string | null
+  /** Of a port of a bridge. */
+  readonly hairpin: boolean
   /** "10.32.5.1/24"; without link-local ones. */
   readonly addresses: readonly string[]
   /** A bridge without spanning tree and forward delay. */
@@ -32,20 +34,20 @@ export interface ObservedState {
   /** Routes that the kernel itself made for addresses of our links: "10.32.5.0/24 dev ov-b…". */
   readonly onLink: ReadonlySet<string>
   readonly isolation: IsolationTable | null
-  /** null when Docker has no such chain here. */
-  readonly dockerUser: DockerUserChain | null
+  /** null when iptables filters nothing here. */
+  readonly forward: ForwardRules | null
 }
 
 /** Reads everything of ours with three starts of a program. @throws OverlayError host_state */
 export async function observeHost(): Promise<ObservedState> {
-  const [[links = [], ours = [], kernel = []], isolation, dockerUser] = await Promise.all([
+  const [[links = [], ours = [], kernel = []], isolation, forward] = await Promise.all([
     ipQuery([
       'address show',
       `route show table main proto ${ROUTE_PROTOCOL}`,
       'route show table main proto kernel',
     ]),
     observeIsolation(),
-    observeDockerUser(),
+    observeForwardRules(),
   ])
   const observed = z.array(ipLink).parse(links).filter(isOurs).map(observedLink)
   return {
@@ -59,7 +61,7 @@ export async function observeHost(): Promise<ObservedState> {
         .map(({ dst, dev }) => `${withLength(dst)} dev ${dev}`),
     ),
     isolation,
-    dockerUser,
+    forward,
   }
 }
 
@@ -78,6 +80,7 @@ function observedLink(link: IpLink): ObservedLink {
     qdisc: link.qdisc ?? '',
     up: link.flags.includes('UP'),
     master: link.master ?? null,
+    hairpin: link.linkinfo?.info_slave_data?.['hairpin'] === true,
     addresses: link.addr_info
       .filter(({ scope }) => scope !== 'link')
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`),

@@ -2,10 +2,10 @@ import { formatCidr, parseInterfaceAddress, prefixOf } from '../net/cidr.ts'
 import { formatIpv4 } from '../net/ipv4.ts'
 import {
   editText,
-  editsFor,
+  forwardEdits,
   wantedRules,
   type ChainEdit,
-  type DockerUserChain,
+  type ForwardRules,
 } from './docker-user.ts'
 import {
   LINK_PREFIX,
@@ -28,7 +28,7 @@ export type Step =
   | { readonly kind: 'nft'; readonly script: string }
   | {
       readonly kind: 'iptables'
-      readonly backend: DockerUserChain['backend']
+      readonly backend: ForwardRules['backend']
       readonly edit: ChainEdit
     }
 
@@ -65,7 +65,7 @@ export function planHost(have: ObservedState, sysctls: Sysctls, want: HostState)
     ...want.bridges.flatMap((bridge) => bridgeSteps(bridge, now)).map(ip),
     ...want.ports.flatMap((port) => portSteps(port, now.links.get(port.name))).map(ip),
     ...routeSteps(now, want).map(ip),
-    ...dockerUserSteps(have, want),
+    ...forwardSteps(have, want),
     ...(want.tun && !isSparing(want)
       ? staleAddresses(want.tun, now.links.get(want.tun.name))
       : []
@@ -173,11 +173,18 @@ function bridgeSteps(bridge: Bridge, now: ObservedState): string[] {
 
 function portSteps(port: BridgePort, have: ObservedLink | undefined): string[] {
   if (have === undefined) return []
-  return setLink(port.name, [
-    have.master !== port.bridge && `master ${port.bridge}`,
-    have.mtu !== port.mtu && `mtu ${port.mtu}`,
-    !have.up && 'up',
-  ])
+  const moves = have.master !== port.bridge
+  return [
+    ...setLink(port.name, [
+      moves && `master ${port.bridge}`,
+      have.mtu !== port.mtu && `mtu ${port.mtu}`,
+      !have.up && 'up',
+    ]),
+    // A port of another bridge brings none of its settings with it.
+    ...((have.hairpin && !moves) === port.hairpin
+      ? []
+      : [`link set dev ${port.name} type bridge_slave hairpin ${port.hairpin ? 'on' : 'off'}`]),
+  ]
 }
 
 function setLink(name: string, changes: readonly (string | false)[]): string[] {
@@ -233,10 +240,10 @@ function routeSteps(now: ObservedState, want: HostState): string[] {
 const isOurLink = (name: string): boolean => name.startsWith(LINK_PREFIX)
 const deletion = (route: FullRoute): string => `route del ${routeText(route)}`
 
-function dockerUserSteps({ dockerUser }: ObservedState, want: HostState): Step[] {
-  if (dockerUser === null || (isSparing(want) && want.bridges.length === 0)) return []
-  return editsFor(dockerUser, wantedRules(want)).map((edit) => {
-    return { kind: 'iptables', backend: dockerUser.backend, edit }
+function forwardSteps({ forward }: ObservedState, want: HostState): Step[] {
+  if (forward === null || (isSparing(want) && want.bridges.length === 0)) return []
+  return forwardEdits(forward, wantedRules(want)).map((edit) => {
+    return { kind: 'iptables', backend: forward.backend, edit }
   })
 }
 

@@ -29,7 +29,7 @@ const SOLE_IMPORTERS: readonly { name: string; files: readonly RegExp[]; why: st
   },
   {
     name: 'node:child_process',
-    files: [/^src\/linux\/(run|monitor)\.ts$/, /^src\/store\/etcd-(process|program)\.ts$/],
+    files: [/^src\/linux\/run\.ts$/, /^src\/store\/etcd-(process|program)\.ts$/],
     why: 'programs are started where their failure is reported and their end awaited',
   },
   { name: 'express', files: [/^plugin\//], why: 'src/ has never heard of Docker or its protocol' },

@@ -1,8 +1,14 @@
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { chainIn, editsFor, editText, wantedRules } from '../../../src/linux/docker-user.ts'
-import { WEB } from './example-state.ts'
+import {
+  editText,
+  forwardEdits,
+  forwardRulesIn,
+  wantedRules,
+  type ForwardRules,
+} from '../../../src/linux/docker-user.ts'
+import { dockers, WEB } from './example-state.ts'
 
 const OURS = (from: string, to: string): string =>
   `-i ${from} -o ${to} -m comment --comment overlay-ts -j ACCEPT`
@@ -10,7 +16,8 @@ const OURS = (from: string, to: string): string =>
 /** Does to a chain what iptables does. */
 function edited(rules: readonly string[], wanted: readonly string[]): string[] {
   const chain = [...rules]
-  for (const { at, rule } of editsFor({ backend: 'iptables', rules }, wanted)) {
+  for (const { chain: name, at, rule } of forwardEdits(dockers(rules), wanted)) {
+    assert.equal(name, 'DOCKER-USER')
     if (at !== null) {
       assert(at <= chain.length + 1, `iptables refuses index ${at} in a chain of ${chain.length}`)
       chain.splice(at - 1, 0, rule)
@@ -22,7 +29,7 @@ function edited(rules: readonly string[], wanted: readonly string[]): string[] {
   return chain
 }
 
-test('the chain is found in the filter table only', () => {
+test('the chains are found in the filter table only', () => {
   const saved = [
     '*nat',
     ':DOCKER-USER - [0:0]',
@@ -35,9 +42,45 @@ test('the chain is found in the filter table only', () => {
     'COMMIT',
     '',
   ]
-  assert.deepEqual(chainIn(saved.join('\n'))?.rules, ['-j RETURN'])
-  assert.equal(chainIn(saved.slice(0, 3).join('\n')), null)
-  assert.equal(chainIn(''), null)
+  assert.deepEqual(forwardRulesIn(saved.join('\n')), dockers(['-j RETURN']))
+  assert.equal(forwardRulesIn(saved.slice(0, 3).join('\n')), null)
+  assert.equal(forwardRulesIn(''), null)
+  const others = forwardRulesIn('*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n')
+  assert.deepEqual(others?.chains, { 'DOCKER-USER': null, FORWARD: null })
+  assert.equal(others.policy, 'ACCEPT')
+})
+
+/** Rules after somebody else has rewritten them. */
+function rewritten(changes: {
+  policy?: string
+  FORWARD?: readonly string[]
+  user?: readonly string[] | null
+}): ForwardRules {
+  const { policy = 'DROP', FORWARD = [], user = null } = changes
+  return { backend: 'iptables', policy, chains: { FORWARD, 'DOCKER-USER': user } }
+}
+
+const texts = (have: ForwardRules, wanted: readonly string[]): string[] =>
+  forwardEdits(have, wanted).map(editText)
+
+test('where the way to the chain is gone and forwarding is refused, our rules stand in FORWARD', () => {
+  const ours = OURS('a', 'b')
+  const filter = '-i eth1 -j DROP'
+  assert.deepEqual(texts(rewritten({}), [ours]), [`-I FORWARD 1 ${ours}`])
+  assert.deepEqual(texts(rewritten({ FORWARD: [filter, '-j ufw'], user: [ours] }), [ours]), [
+    `-D DOCKER-USER ${ours}`,
+    `-I FORWARD 2 ${ours}`,
+  ])
+  const rejecting = rewritten({ policy: 'ACCEPT', FORWARD: [filter, '-j REJECT --reject-with x'] })
+  assert.deepEqual(texts(rejecting, [ours]), [`-I FORWARD 2 ${ours}`])
+})
+
+test('they go back when Docker has made its chain anew, and nowhere where all is let through', () => {
+  const ours = OURS('a', 'b')
+  const back = rewritten({ FORWARD: ['-j DOCKER-USER', ours], user: ['-j RETURN'] })
+  assert.deepEqual(texts(back, [ours]), [`-I DOCKER-USER 1 ${ours}`, `-D FORWARD ${ours}`])
+  assert.deepEqual(texts(rewritten({ policy: 'ACCEPT', FORWARD: ['-i x -j DROP'] }), [ours]), [])
+  assert.deepEqual(texts(rewritten({ FORWARD: [ours] }), []), [`-D FORWARD ${ours}`])
 })
 
 test('each pair of links is accepted once, with each bridge to itself', () => {
@@ -80,12 +123,12 @@ test('whatever the chain was, ours are in it once and before the end, others are
       )
       const end = chain.indexOf('-j RETURN')
       if (end !== -1) assert(!chain.slice(end).some(isOurs))
-      assert.deepEqual(editsFor({ backend: 'iptables', rules: chain }, wanted), [])
+      assert.deepEqual(forwardEdits(dockers(chain), wanted), [])
     }),
   )
 })
 
 test('an edit reads as one types it', () => {
-  assert.equal(editText({ at: 2, rule: '-j X' }), '-I DOCKER-USER 2 -j X')
-  assert.equal(editText({ at: null, rule: '-j X' }), '-D DOCKER-USER -j X')
+  assert.equal(editText({ chain: 'DOCKER-USER', at: 2, rule: '-j X' }), '-I DOCKER-USER 2 -j X')
+  assert.equal(editText({ chain: 'FORWARD', at: null, rule: '-j X' }), '-D FORWARD -j X')
 })

@@ -1,4 +1,5 @@
 import type { AllowedFlow, Bridge, HostState, Route } from '../../../src/linux/host-state.ts'
+import type { ForwardRules } from '../../../src/linux/docker-user.ts'
 import type { ObservedLink, ObservedState } from '../../../src/linux/observe.ts'
 
 /** A host without anything of ours. */
@@ -7,7 +8,7 @@ export const NOTHING: ObservedState = {
   routes: [],
   onLink: new Set(),
   isolation: null,
-  dockerUser: { backend: 'iptables', rules: ['-j RETURN'] },
+  forward: dockers(['-j RETURN']),
 }
 
 const POOL_WEB = '10.33.0.0/17'
@@ -22,7 +23,7 @@ export const WEB: HostState = {
     addresses: ['10.33.5.0/32'],
   },
   bridges: [bridge('ov-b1111111111', '10.33.5.1/24', true)],
-  ports: [{ name: 'ov-haaaaaaaaaa', bridge: 'ov-b1111111111', mtu: 1450 }],
+  ports: [{ name: 'ov-haaaaaaaaaa', bridge: 'ov-b1111111111', mtu: 1450, hairpin: false }],
   routes: [...into(POOL_WEB, '10.33.5.0')],
   sysctls: new Map(),
   allowed: [...between('ov-b1111111111', '10.33.5.0/24', POOL_WEB)],
@@ -79,7 +80,17 @@ export function veth(name: string, master: string | null): ObservedLink {
     qdisc: 'noqueue',
     up: true,
     master,
+    hairpin: false,
     addresses: [],
     plainBridge: false,
+  }
+}
+
+/** The rules of a host on which Docker runs, with these in the chain that it leaves to others. */
+export function dockers(rules: readonly string[]): ForwardRules {
+  return {
+    backend: 'iptables',
+    policy: 'DROP',
+    chains: { 'DOCKER-USER': rules, FORWARD: ['-j DOCKER-USER'] },
   }
 }

@@ -8,6 +8,8 @@ const NEWS = [
   '[LINK]Deleted 4: ov-b1: <BROADCAST,MULTICAST> mtu 1450 qdisc noop state DOWN',
   '[LINK]4: ov-b1: <BROADCAST,MULTICAST> mtu 1450 qdisc noqueue state DOWN group default',
   '[ADDR]2: eth0    inet 192.0.2.1/24 scope global eth0',
+  '[ADDR]2: eth0    inet6 fd00:18::96/64 scope global ',
+  '[ADDR]Deleted 2: eth0    inet6 fd00:18::96/64 scope global deprecated dynamic mngtmpaddr ',
   '[ADDR]Deleted 4: ov-b1    inet 10.33.5.1/24 scope global ov-b1',
   '[ROUTE]default via 192.0.2.254 dev eth0 ',
   '[ROUTE]172.19.0.0/16 dev br-0123 proto kernel scope link src 172.19.0.1 ',

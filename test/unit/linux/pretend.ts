@@ -1,15 +1,15 @@
-import { editsFor, wantedRules } from '../../../src/linux/docker-user.ts'
+import { forwardEdits, wantedRules } from '../../../src/linux/docker-user.ts'
 import type { HostState } from '../../../src/linux/host-state.ts'
 import { renderIsolation } from '../../../src/linux/isolation.ts'
 import type { ObservedLink, ObservedState } from '../../../src/linux/observe.ts'
 import type { Sysctls } from '../../../src/linux/plan.ts'
 import { fullRoute } from '../../../src/linux/routes.ts'
 import { wantedSysctls } from '../../../src/linux/sysctls.ts'
-import { veth } from './example-state.ts'
+import { dockers, veth } from './example-state.ts'
 
 /** What a host looks like on which the state is in force. */
 export function observedAs(want: HostState): ObservedState {
-  const common = { usable: true, up: true, master: null }
+  const common = { usable: true, up: true, master: null, hairpin: false }
   const tuns = (want.tun ? [want.tun] : []).map((tun): ObservedLink => {
     return { ...common, ...tun, kind: 'tun', mac: '', plainBridge: false }
   })
@@ -24,7 +24,7 @@ export function observedAs(want: HostState): ObservedState {
     }
   })
   const ports = want.ports.map(({ name, bridge }) => veth(name, bridge))
-  const edits = editsFor({ backend: 'iptables', rules: [] }, wantedRules(want))
+  const edits = forwardEdits(dockers([]), wantedRules(want))
   return {
     links: new Map([...tuns, ...bridges, ...ports].map((link) => [link.name, link])),
     routes: want.routes.map(fullRoute),
@@ -34,7 +34,7 @@ export function observedAs(want: HostState): ObservedState {
       }),
     ),
     isolation: want.tun ? renderIsolation(want) : null,
-    dockerUser: { backend: 'iptables', rules: [...edits.map(({ rule }) => rule), '-j RETURN'] },
+    forward: dockers([...edits.map(({ rule }) => rule), '-j RETURN']),
   }
 }
 

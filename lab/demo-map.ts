@@ -2,6 +2,7 @@ import { SETTINGS } from '../plugin/settings.ts'
 import { OverlayError } from '../src/errors.ts'
 import { compareCidr, formatCidr } from '../src/net/cidr.ts'
 import { formatIpv4 } from '../src/net/ipv4.ts'
+import { formatIp } from '../src/net/ipv6.ts'
 import type { ClusterView } from '../src/store/cluster-view.ts'
 import { createKeyspace } from '../src/store/keyspace.ts'
 import { parseView } from '../src/store/parse-view.ts'
@@ -27,7 +28,7 @@ export async function showMap(etcd: EtcdHost, subnets: number, notes: Notes): Pr
     lease.overlay ?? '',
     String(lease.vni),
     view.hosts.get(lease.hostId ?? '')?.hostname ?? '',
-    formatIpv4(lease.publicIp),
+    formatIp(lease.publicIp),
     lease.vtepMac,
     view.endpoints
       .filter((endpoint) => formatCidr(endpoint.subnet) === formatCidr(lease.subnet))

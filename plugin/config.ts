@@ -5,7 +5,7 @@ import { messageOf, OverlayError } from '../src/errors.ts'
 import { OWN_PATHS, pathsBelow, type HostPaths } from '../src/linux/host-paths.ts'
 import type { LogLevel } from '../src/log.ts'
 import { formatCidr, type Cidr } from '../src/net/cidr.ts'
-import type { Ipv4 } from '../src/net/ipv4.ts'
+import type { Ip } from '../src/net/ip.ts'
 import { nearMiss } from './near-miss.ts'
 import { ownEtcdOf, type OwnEtcd } from './own-etcd.ts'
 import { Secret } from './secret.ts'
@@ -37,8 +37,8 @@ export interface Config {
   readonly etcd: EtcdConfig
   /** null: the default route's interface. */
   readonly iface: string | null
-  /** null: the interface's address. */
-  readonly hostIp: Ipv4 | null
+  /** null: the interface's IPv4 address. */
+  readonly hostIp: Ip | null
   readonly network: Cidr
   readonly poolLength: number
   readonly subnetLength: number

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { messageOf } from '../src/errors.ts'
+import { authorityOf } from '../src/net/authority.ts'
 import type { EtcdListenFiles, EtcdPlace } from '../src/store/etcd-flags.ts'
 import type { SettingName, SettingValues } from './settings.ts'
 
@@ -52,7 +53,7 @@ export function ownEtcdOf(values: Readable, problems: string[]): OwnEtcd | null 
   }
   if (endpoints) return null
   if (!openTo) return { port: listen?.port ?? PORT, others: null }
-  const door = `${openTo.host}:${openTo.port}`
+  const door = authorityOf(openTo.host, openTo.port)
   const tls = filesOf(values, openTo.host, door, complain)
   return { port: openTo.port, others: { ip: openTo.host, tls } }
 }

@@ -4,7 +4,7 @@ import type { Datapath } from '../src/datapath/datapath.ts'
 import { readIsolationCounters } from '../src/linux/isolation.ts'
 import { readTunQueue, type TunQueueState } from '../src/linux/tun-queue.ts'
 import { formatCidr } from '../src/net/cidr.ts'
-import { formatIpv4 } from '../src/net/ipv4.ts'
+import { formatIp } from '../src/net/ipv6.ts'
 import type { MetricsSnapshot } from './metrics.ts'
 import { VERSION } from './version.ts'
 
@@ -53,8 +53,8 @@ export async function stateOf({ controller, dockerConnected }: ReportParts): Pro
     host: {
       hostId: identity.hostId,
       iface,
-      ip: formatIpv4(ip),
-      publicIp: formatIpv4(publicIp),
+      ip: formatIp(ip),
+      publicIp: formatIp(publicIp),
       vtepMac: identity.vtepMac,
       overlayMtu,
       vxlanPort: controller.port,
@@ -64,7 +64,7 @@ export async function stateOf({ controller, dockerConnected }: ReportParts): Pro
     failure: reconciler.failure,
     subnets: [...view.subnets.values()].map((lease) => ({
       subnet: formatCidr(lease.subnet),
-      host: formatIpv4(lease.publicIp),
+      host: formatIp(lease.publicIp),
       hostname: view.hosts.get(lease.hostId ?? '')?.hostname ?? null,
       overlay: lease.overlay,
       vni: lease.vni,

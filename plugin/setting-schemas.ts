@@ -2,7 +2,10 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { messageOf, OverlayError } from '../src/errors.ts'
 import { overlaps, parseCidr, type Cidr } from '../src/net/cidr.ts'
-import { parseIpv4, type Ipv4 } from '../src/net/ipv4.ts'
+import { containsIp6, parseCidr6 } from '../src/net/cidr6.ts'
+import { isIpv4, parseIp, type Ip } from '../src/net/ip.ts'
+import { parseIpv4 } from '../src/net/ipv4.ts'
+import { formatIp, parseIpv6 } from '../src/net/ipv6.ts'
 import { Secret } from './secret.ts'
 
 /** Where to listen, or where something listens. */
@@ -16,11 +19,16 @@ const SOCKET_PATH_MAX = 107
 
 const ETCD_PORT = '2379'
 
+const LOOPBACK = '127.0.0.1'
+
 /** IFNAMSIZ of Linux is 16, the last of them zero. */
 const INTERFACE_NAME = /^[^\s/:]{1,15}$/
 
 /** Addresses that no container may have: this network, loopback, link-local, multicast and beyond. */
 const UNUSABLE = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(parseCidr)
+
+/** No host's alone: none and loopback, IPv4 within IPv6, link-local, multicast (RFC 4291 section 2). */
+const UNUSABLE6 = ['::/127', '::ffff:0:0/96', 'fe80::/10', 'ff00::/8'].map(parseCidr6)
 
 /** The narrowest NETWORK, as flannel has it: four subnets of four addresses. */
 const NETWORK_MAX_LENGTH = 28
@@ -89,11 +97,11 @@ export const interfaceName = reading(
   (found) => (INTERFACE_NAME.test(found) ? found : undefined),
 )
 
-export const unicastIpv4 = reading(
-  'an IPv4 address such as 172.18.10.96',
-  (found): Ipv4 | undefined => {
-    const ip = parseIpv4(found)
-    return isUnusable({ base: ip, length: 32 }) ? undefined : ip
+export const unicastIp = reading(
+  'an address such as 172.18.10.96 or fd00:18::96',
+  (found): Ip | undefined => {
+    const ip = parseIp(found)
+    return isUnusableIp(ip) ? undefined : ip
   },
 )
 
@@ -104,6 +112,12 @@ export const overlayNetwork = reading(
     return network.length > NETWORK_MAX_LENGTH || isUnusable(network) ? undefined : network
   },
 )
+
+function isUnusableIp(ip: Ip): boolean {
+  return isIpv4(ip)
+    ? isUnusable({ base: ip, length: 32 })
+    : UNUSABLE6.some((unusable) => containsIp6(unusable, ip))
+}
 
 function isUnusable(cidr: Cidr): boolean {
   return UNUSABLE.some((unusable) => overlaps(unusable, cidr))
@@ -146,13 +160,14 @@ function etcdOrigin(found: string): string {
 }
 
 export const etcdListen = reading(
-  "an IPv4 address of this host's own network, as 172.18.10.96 or 172.18.10.96:2379; 127.0.0.1:2380 for another port and this host only",
+  "an address of this host's own network, as 172.18.10.96, 172.18.10.96:2379 or [fd00:18::96]:2379; 127.0.0.1:2380 for another port and this host only",
   (found): ListenAddress | undefined => {
-    const [, host = '', port = ETCD_PORT] = /^([\d.]+)(?::(\d{1,5}))?$/.exec(found) ?? []
-    const isUsable = host === '127.0.0.1' || !isUnusable({ base: parseIpv4(host), length: 32 })
-    return isUsable && Number(port) >= 1 && Number(port) <= 65535
-      ? { host, port: Number(port) }
-      : undefined
+    const [, bracketed, plain = '', port = ETCD_PORT] =
+      /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(found) ?? []
+    if (!(Number(port) >= 1 && Number(port) <= 65535)) return undefined
+    if (plain === LOOPBACK) return { host: plain, port: Number(port) }
+    const ip = bracketed === undefined ? parseIpv4(plain) : parseIpv6(bracketed)
+    return isUnusableIp(ip) ? undefined : { host: formatIp(ip), port: Number(port) }
   },
 )
 

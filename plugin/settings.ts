@@ -14,7 +14,7 @@ import {
   secret,
   socketPath,
   text,
-  unicastIpv4,
+  unicastIp,
   wholeNumber,
 } from './setting-schemas.ts'
 
@@ -125,9 +125,10 @@ export const SETTINGS = {
   },
   HOST_IP: {
     fallback: '',
-    meaning: 'Address that other hosts reach this one at, when it is not that of IFACE',
+    meaning:
+      'Address that other hosts reach this one at, if not that of IFACE; an IPv6 one makes the tunnels IPv6',
     whenUnset: "the interface's address",
-    schema: unicastIpv4,
+    schema: unicastIp,
   },
   NETWORK: {
     fallback: '10.32.0.0/12',

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
 import type { Log } from '../src/log.ts'
+import { authorityOf } from '../src/net/authority.ts'
 import { parseIpv4, type Ipv4 } from '../src/net/ipv4.ts'
 import { EmbeddedEtcd } from '../src/store/embedded-etcd.ts'
 import { EtcdStore } from '../src/store/etcd.ts'
@@ -47,7 +48,7 @@ function openOwn(
   return {
     store,
     start() {
-      const door = others === null ? null : `${others.ip}:${port}`
+      const door = others === null ? null : authorityOf(others.ip, port)
       log.info(
         door === null
           ? 'no ETCD_ENDPOINTS given: etcd runs here, for this host only (ETCD_LISTEN opens it to others)'

@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
 import type { ClusterView, StoreProblem } from '../store/cluster-view.ts'
+import type { Ip } from '../net/ip.ts'
 import { withoutHazards } from '../store/hazards.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import { ClusterMirror } from '../store/mirror.ts'
@@ -26,6 +27,7 @@ import { settlesWithin, STORE_PATIENCE_MS } from './patience.ts'
 import { PublishedPorts } from './published-ports.ts'
 import { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
+import { withoutOtherFamily } from './other-family.ts'
 import { Reconciler } from './reconciler.ts'
 import { Subnets } from './subnets.ts'
 import { UnclaimedLinks } from './unclaimed-links.ts'
@@ -38,7 +40,7 @@ export interface ControllerSettings {
   readonly poolLength: number
   readonly vxlanPort: number
   readonly iface: string | null
-  readonly hostIp: Ipv4 | null
+  readonly hostIp: Ip | null
   readonly etcdAddresses: readonly Ipv4[]
   readonly version: string
   readonly paths: HostPaths
@@ -51,7 +53,7 @@ export interface ControllerOptions {
   /** Whoever asked for this host's networks, asked what the journal may have lost. */
   readonly known: KnownNetworks
   /** Attaches a forwarder to the host's TUN. */
-  readonly startDatapath: (options: { bindIp: Ipv4; port: number }) => Promise<Datapath>
+  readonly startDatapath: (options: { bindIp: Ip; port: number }) => Promise<Datapath>
   /** The process must not go on. */
   readonly onFatal: (error: OverlayError) => void
   readonly log: Log
@@ -201,7 +203,8 @@ export class Controller {
     const held = subnets.map(({ subnet }) => subnet).join(' ')
     if (this.#view?.raw !== raw || this.#view.facts !== facts || this.#view.held !== held) {
       const hazards = allHazards(facts, raw, subnets)
-      const safe = withoutHazards(raw, hazards, this.identity.hostId)
+      const { hostId } = this.identity
+      const safe = withoutHazards(withoutOtherFamily(raw, facts.publicIp, hostId), hazards, hostId)
       this.#hazardLog.note(safe.problems.slice(raw.problems.length))
       this.#view = { raw, facts, held, safe }
     }

@@ -1,5 +1,5 @@
 import { formatCidr } from '../net/cidr.ts'
-import { formatIpv4 } from '../net/ipv4.ts'
+import { formatIp } from '../net/ipv6.ts'
 import type { Decision } from '../store/allocate.ts'
 import type { ClusterView, SubnetLease } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
@@ -71,7 +71,7 @@ export function judgeNetworks(
       lost.set(network.id, 'etcd has no lease of its subnet')
     } else if (!isMine && !former.has(lease.hostId ?? '')) {
       const host = hostName(view, lease.hostId ?? '')
-      const ip = formatIpv4(lease.publicIp)
+      const ip = formatIp(lease.publicIp)
       const isHere = lease.publicIp === by.publicIp
       if (isHere) {
         waiting.set(network.id, `etcd still lists host ${host} at this address (${ip}) as alive`)

@@ -2,6 +2,7 @@ import type { HostPaths } from '../linux/host-paths.ts'
 import { observeUnderlay, privateBridgePrefixes } from '../linux/underlay.ts'
 import type { Cidr } from '../net/cidr.ts'
 import { parseCidr } from '../net/cidr.ts'
+import { familyOf, isIpv4, type Ip } from '../net/ip.ts'
 import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
@@ -13,10 +14,10 @@ export interface HostFacts {
   readonly iface: string
   /** The links out of this host: that one, and those of its default routes. */
   readonly uplinks: readonly string[]
-  /** The underlay interface's own address: what the sockets bind to. */
-  readonly ip: Ipv4
+  /** The underlay interface's own address: what the sockets bind to. Its family is that of all tunnels. */
+  readonly ip: Ip
   /** What other hosts are told: HOST_IP, or the same. */
-  readonly publicIp: Ipv4
+  readonly publicIp: Ip
   readonly overlayMtu: number
   readonly nameservers: readonly Ipv4[]
   /** Of docker0, docker_gwbridge and br-*: other hosts' Docker must not choose them. */
@@ -27,7 +28,7 @@ export interface HostFacts {
 
 export interface HostFactsOptions {
   readonly iface: string | null
-  readonly hostIp: Ipv4 | null
+  readonly hostIp: Ip | null
   /** Addresses of the etcd endpoints, as far as they are given by number. */
   readonly etcdAddresses: readonly Ipv4[]
   readonly paths: HostPaths
@@ -40,14 +41,15 @@ export async function observeHostFacts(options: HostFactsOptions): Promise<HostF
     ...(options.hostIp !== null && { hostIp: options.hostIp }),
     paths: options.paths,
   })
-  const named = (ips: readonly Ipv4[], what: string): Hazards['addresses'] =>
-    ips.map((ip) => ({ ip, what }))
+  // No lease can cover an address of IPv6.
+  const named = (ips: readonly Ip[], what: string): Hazards['addresses'] =>
+    ips.filter(isIpv4).map((ip) => ({ ip, what }))
   return {
     iface: underlay.iface,
     uplinks: underlay.uplinks,
     ip: underlay.ip,
     publicIp: underlay.publicIp,
-    overlayMtu: overlayMtu(underlay.mtu),
+    overlayMtu: overlayMtu(underlay.mtu, familyOf(underlay.ip)),
     nameservers: underlay.nameservers,
     privatePrefixes: privateBridgePrefixes(underlay),
     hazards: {
@@ -72,7 +74,9 @@ export function allHazards(
   return {
     addresses: [
       ...facts.hazards.addresses,
-      ...[...vteps].map((ip) => ({ ip, what: `the tunnel end of host ${formatIpv4(ip)},` })),
+      ...[...vteps]
+        .filter(isIpv4)
+        .map((ip) => ({ ip, what: `the tunnel end of host ${formatIpv4(ip)},` })),
     ],
     onLink: [
       ...facts.hazards.onLink,

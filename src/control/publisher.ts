@@ -1,7 +1,7 @@
 import { OverlayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { parseCidr } from '../net/cidr.ts'
-import { formatIpv4 } from '../net/ipv4.ts'
+import { formatIp } from '../net/ipv6.ts'
 import { allocate } from '../store/allocate.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
@@ -166,7 +166,7 @@ export class Publisher {
       if (this.#predecessor === live.modRevision) {
         throw new OverlayError(
           'conflict',
-          `etcd lists this host at ${formatIpv4(live.publicIp)}; that it was there before, and is no other machine with a copy of this STATE_DIR, shows within ${TTL.host} s`,
+          `etcd lists this host at ${formatIp(live.publicIp)}; that it was there before, and is no other machine with a copy of this STATE_DIR, shows within ${TTL.host} s`,
         )
       }
     }

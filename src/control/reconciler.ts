@@ -6,7 +6,7 @@ import type { HostPaths } from '../linux/host-paths.ts'
 import { TUN_NAME, type HostState } from '../linux/host-state.ts'
 import type { ObservedState } from '../linux/observe.ts'
 import type { Log } from '../log.ts'
-import type { Ipv4 } from '../net/ipv4.ts'
+import type { Ip } from '../net/ip.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import { CoalescedTask } from './coalesced-task.ts'
 import { desiredHostState } from './desired-host-state.ts'
@@ -39,7 +39,7 @@ export interface ReconcilerOptions {
 
 /** Where the forwarder's sockets are. */
 interface Underlay {
-  readonly bindIp: Ipv4
+  readonly bindIp: Ip
   readonly port: number
 }
 
@@ -255,7 +255,7 @@ export class Reconciler {
       })
     }
     const tables = this.#tables()
-    const text = JSON.stringify(tables)
+    const text = tablesText(tables)
     if (text === this.#programmed) return
     this.#datapath.running.program(tables)
     this.#programmed = text
@@ -280,3 +280,7 @@ export class Reconciler {
  */
 const stateText = (state: HostState): string =>
   JSON.stringify({ ...state, ports: [], sysctls: [...state.sysctls] })
+
+/** JSON has no word for the number that an IPv6 address is. */
+const tablesText = (tables: ForwardingTables): string =>
+  JSON.stringify(tables, (_, part: unknown) => (typeof part === 'bigint' ? String(part) : part))

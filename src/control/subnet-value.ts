@@ -1,5 +1,5 @@
 import { parseCidr } from '../net/cidr.ts'
-import type { Ipv4 } from '../net/ipv4.ts'
+import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { SubnetValue } from '../store/records.ts'
 import type { HeldSubnet } from './journal.ts'
@@ -7,7 +7,7 @@ import type { HeldSubnet } from './journal.ts'
 /** What a host writes of itself into its leases, and the etcd lease that they hang on. */
 export interface Publisher {
   readonly hostId: string
-  readonly publicIp: Ipv4
+  readonly publicIp: Ip
   readonly vtepMac: Mac
   readonly mtu: number
   readonly storeLease: string

@@ -1,4 +1,5 @@
 import { containsIp, formatCidr, overlaps, parseCidr, sameCidr, type Cidr } from '../net/cidr.ts'
+import { isIpv4 } from '../net/ip.ts'
 import { formatIpv4 } from '../net/ipv4.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 
@@ -35,7 +36,7 @@ export function poolOver(view: ClusterView, candidate: Cidr): string | null {
 /** Names the host whose tunnel end lies inside the candidate, or null: it would cut that host off. */
 export function vtepInside(view: ClusterView, candidate: Cidr): string | null {
   for (const { publicIp, hostId } of [...view.hosts.values(), ...view.subnets.values()]) {
-    if (containsIp(candidate, publicIp)) {
+    if (isIpv4(publicIp) && containsIp(candidate, publicIp)) {
       return `host ${hostName(view, hostId ?? '')} itself (its address is ${formatIpv4(publicIp)})`
     }
   }

@@ -20,7 +20,19 @@ export const ipLink = z.object({
     })
     .optional(),
   addr_info: z.array(
-    z.object({ family: z.string(), local: z.string(), prefixlen: z.number(), scope: z.string() }),
+    z.object({
+      family: z.string(),
+      local: z.string(),
+      prefixlen: z.number(),
+      scope: z.string(),
+      /** Of IPv6: the kernel is still asking whether somebody else has it. */
+      tentative: z.boolean().optional(),
+      /** Of IPv6: somebody else has it. */
+      dadfailed: z.boolean().optional(),
+      /** Of IPv6: made up for a day, to be told from no other host's. */
+      temporary: z.boolean().optional(),
+      deprecated: z.boolean().optional(),
+    }),
   ),
 })
 export type IpLink = z.output<typeof ipLink>
@@ -52,9 +64,14 @@ export interface BatchFailure {
  */
 export async function ipQuery(
   questions: readonly string[],
-  options: RunOptions & { readonly prefix?: readonly string[] } = {},
+  options: RunOptions & {
+    readonly prefix?: readonly string[]
+    /** What is asked about where a question leaves the family open; IPv4 for routes, unless told. */
+    readonly family?: 'inet6'
+  } = {},
 ): Promise<unknown[][]> {
-  const [program, ...args] = commandLine(options.prefix, '-json', '-details')
+  const family = options.family === undefined ? [] : ['-family', options.family]
+  const [program, ...args] = commandLine(options.prefix, ...family, '-json', '-details')
   const input = questions.map((line) => `${line}\n`).join('')
   const { stdout } = await run(program, args, { ...options, input })
   const answers = stdout.split('\n').filter((line) => line.startsWith('['))

@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
 import { prefixOf, type Cidr } from '../net/cidr.ts'
-import { formatIpv4, parseIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { prefixOf6, type Cidr6 } from '../net/cidr6.ts'
+import { FAMILY_NAME, familyOf, isIpv4, type Ip, type IpFamily } from '../net/ip.ts'
+import { parseIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { formatIp, parseIpv6 } from '../net/ipv6.ts'
 import { OWN_PATHS, type HostPaths } from './host-paths.ts'
 import { LINK_PREFIX } from './host-state.ts'
 import { ipLink, ipQuery, ipRoute, type IpLink, type IpRoute } from './ip.ts'
@@ -11,8 +14,11 @@ import { ON_LINK_QUESTION, onLinkRoutesIn } from './on-link-routes.ts'
 export interface UnderlayOptions {
   /** The interface between the hosts; that of the default route unless given. */
   readonly iface?: string
-  /** The address published to other hosts, when it is not the interface's own (NAT, one of several). */
-  readonly hostIp?: Ipv4
+  /**
+   * The address published to other hosts, when it is not the interface's own (NAT, one of several). Its
+   * family is that of the tunnels; IPv4 unless given.
+   */
+  readonly hostIp?: Ip
   /** Those of a program on the host itself unless given. */
   readonly paths?: HostPaths
 }
@@ -21,11 +27,11 @@ export interface UnderlayOptions {
 export interface Underlay {
   readonly iface: string
   /** The interface's own address, to which sockets bind. */
-  readonly ip: Ipv4
+  readonly ip: Ip
   /** The prefix that address lives in. */
-  readonly prefix: Cidr
-  /** What other hosts send to: `hostIp` when given, else `ip`. */
-  readonly publicIp: Ipv4
+  readonly prefix: Cidr | Cidr6
+  /** What other hosts send to: `hostIp` when given, else `ip`. Of the same family. */
+  readonly publicIp: Ip
   readonly mtu: number
   readonly defaultGateways: readonly Ipv4[]
   /** By which packets leave this host: `iface`, and the links of its default routes for IPv4. */
@@ -37,15 +43,21 @@ export interface Underlay {
   readonly bridges: ReadonlyMap<string, readonly Cidr[]>
 }
 
+const DEFAULT_QUESTION = 'route show table main default'
+
 /** @throws OverlayError host_state, in a sentence that names the setting to change */
 export async function observeUnderlay(options: UnderlayOptions = {}): Promise<Underlay> {
-  const [[addresses = [], defaults = [], onLink = []], nameservers] = await Promise.all([
-    ipQuery(['address show', 'route show table main default', ON_LINK_QUESTION]),
-    readNameservers((options.paths ?? OWN_PATHS).run),
-  ])
+  const family = tunnelFamily(options.hostIp)
+  const [[addresses = [], defaults = [], onLink = []], [defaults6 = []], nameservers] =
+    await Promise.all([
+      ipQuery(['address show', DEFAULT_QUESTION, ON_LINK_QUESTION]),
+      family === 'ipv6' ? ipQuery([DEFAULT_QUESTION], { family: 'inet6' }) : [],
+      readNameservers((options.paths ?? OWN_PATHS).run),
+    ])
   const links = z.array(ipLink).parse(addresses)
   const defaultRoutes = z.array(ipRoute).parse(defaults)
-  const link = underlayLink(links, defaultRoutes, options)
+  const ways = family === 'ipv6' ? z.array(ipRoute).parse(defaults6) : defaultRoutes
+  const link = underlayLink(links, ways, options)
   const own = ownAddress(link, options.hostIp)
   return {
     iface: link.ifname,
@@ -107,32 +119,72 @@ function uplinksOf(iface: string, defaultRoutes: readonly IpRoute[]): string[] {
   return [...new Set([iface, ...ways])].sort()
 }
 
+const tunnelFamily = (hostIp: Ip | undefined): IpFamily =>
+  hostIp === undefined ? 'ipv4' : familyOf(hostIp)
+
 const byMetric = (routes: readonly IpRoute[]): IpRoute[] =>
   routes.toSorted((a, b) => (a.metric ?? 0) - (b.metric ?? 0))
 
-function ownAddress(link: IpLink, hostIp: Ipv4 | undefined): { ip: Ipv4; prefix: Cidr } {
-  const own = ipv4Addresses(link)
-  const address = own.find(({ ip }) => ip === hostIp) ?? own[0]
-  if (address === undefined) {
-    const wish = hostIp === undefined ? '' : ` (HOST_IP ${formatIpv4(hostIp)} is only published)`
+function ownAddress(link: IpLink, hostIp: Ip | undefined): Pick<Underlay, 'ip' | 'prefix'> {
+  const family = tunnelFamily(hostIp)
+  const all = addressesOf(link, family)
+  const wished = all.find(({ ip }) => ip === hostIp)
+  if (hostIp !== undefined && wished?.unusable) {
     throw new OverlayError(
       'host_state',
-      `the interface ${link.ifname} has no IPv4 address${wish}; give it one, or set IFACE to the interface that leads to the other hosts`,
+      `HOST_IP ${formatIp(hostIp)} cannot be used on ${link.ifname}: ${wished.unusable}`,
     )
   }
-  return { ip: address.ip, prefix: prefixOf(address.ip, address.length) }
+  const usable = all.filter((address) => address.unusable === null)
+  const own = wished ?? usable.find(({ isLasting }) => isLasting) ?? usable[0]
+  if (own === undefined) throw noAddress(link, family, hostIp)
+  const { ip, length } = own
+  return { ip, prefix: isIpv4(ip) ? prefixOf(ip, length) : prefixOf6(ip, length) }
 }
 
-const ipv4Addresses = ({ addr_info }: IpLink): { ip: Ipv4; length: number }[] =>
+function noAddress(link: IpLink, family: IpFamily, hostIp: Ip | undefined): OverlayError {
+  const wish = hostIp === undefined ? '' : ` (HOST_IP ${formatIp(hostIp)} is only published)`
+  const other = hostIp === undefined ? addressesOf(link, 'ipv6')[0] : undefined
+  const remedy = other
+    ? `give it one, or set HOST_IP to ${formatIp(other.ip)} on this host, and likewise on all others, for tunnels over IPv6`
+    : 'give it one, or set IFACE to the interface that leads to the other hosts'
+  return new OverlayError(
+    'host_state',
+    `the interface ${link.ifname} has no ${FAMILY_NAME[family]} address${wish}; ${remedy}`,
+  )
+}
+
+interface OwnAddress {
+  readonly ip: Ip
+  readonly length: number
+  /** Why not; null when there is nothing against it. */
+  readonly unusable: string | null
+  /** Not one of those that the kernel makes up and gives up by itself. */
+  readonly isLasting: boolean
+}
+
+const addressesOf = ({ addr_info }: IpLink, family: IpFamily): OwnAddress[] =>
+  addr_info
+    .filter((address) => address.family === KERNEL_NAME[family] && address.scope === 'global')
+    .map(({ local, prefixlen, tentative, dadfailed, temporary, deprecated }) => ({
+      ip: family === 'ipv4' ? parseIpv4(local) : parseIpv6(local),
+      length: prefixlen,
+      unusable: dadfailed ? TAKEN : tentative ? TENTATIVE : null,
+      isLasting: !temporary && !deprecated,
+    }))
+
+const KERNEL_NAME: Readonly<Record<IpFamily, string>> = { ipv4: 'inet', ipv6: 'inet6' }
+const TAKEN = 'another machine has it too (duplicate address detection)'
+const TENTATIVE =
+  'the kernel is still asking whether another machine has it, which takes a second and a cable'
+
+const has = (link: IpLink, wanted: Ip): boolean =>
+  addressesOf(link, familyOf(wanted)).some(({ ip }) => ip === wanted)
+
+const prefixes = ({ addr_info }: IpLink): Cidr[] =>
   addr_info
     .filter(({ family, scope }) => family === 'inet' && scope === 'global')
-    .map(({ local, prefixlen }) => ({ ip: parseIpv4(local), length: prefixlen }))
-
-const has = (link: IpLink, wanted: Ipv4): boolean =>
-  ipv4Addresses(link).some(({ ip }) => ip === wanted)
-
-const prefixes = (link: IpLink): Cidr[] =>
-  ipv4Addresses(link).map(({ ip, length }) => prefixOf(ip, length))
+    .map(({ local, prefixlen }) => prefixOf(parseIpv4(local), prefixlen))
 
 const isForeignBridge = ({ ifname, linkinfo }: IpLink): boolean =>
   linkinfo?.info_kind === 'bridge' && !ifname.startsWith(LINK_PREFIX)

@@ -1,4 +1,5 @@
 import type { Cidr } from '../net/cidr.ts'
+import type { Ip } from '../net/ip.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
@@ -27,7 +28,8 @@ export interface SubnetLease {
   readonly key: string
   readonly modRevision: string
   readonly subnet: Cidr
-  readonly publicIp: Ipv4
+  /** Where the host's tunnels end, in the family of the network between the hosts. */
+  readonly publicIp: Ip
   readonly vtepMac: Mac
   /** 0 while the overlay's name is not known yet: nothing is forwarded to such a subnet. */
   readonly vni: Vni
@@ -61,7 +63,7 @@ export interface HostRecord {
   readonly hostId: string
   readonly hostname: string
   readonly instance: string
-  readonly publicIp: Ipv4
+  readonly publicIp: Ip
   readonly version: string
   readonly mtu: number
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { authorityOf } from '../net/authority.ts'
 
 /** Files (PEM) by which an etcd shows who it is and whom it lets in. */
 export interface EtcdListenFiles {
@@ -32,7 +33,8 @@ export const dataFlag = (dataDir: string): string => `--data-dir=${join(dataDir,
 export function etcdFlags({ dataDir, port, others, quotaBytes }: EtcdPlace): string[] {
   const tls = others?.tls ?? null
   const urls = [loopbackUrl({ port })]
-  if (others !== null) urls.push(`${tls === null ? 'http' : 'https'}://${others.ip}:${port}`)
+  if (others !== null)
+    urls.push(`${tls === null ? 'http' : 'https'}://${authorityOf(others.ip, port)}`)
   return [
     '--name=overlay-ts',
     dataFlag(dataDir),

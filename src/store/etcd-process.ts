@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { authorityOf } from '../net/authority.ts'
 import { etcdFailure } from './etcd-failure.ts'
 import { dataFlag, etcdFlags, loopbackUrl, type EtcdPlace } from './etcd-flags.ts'
 import { EtcdOutput } from './etcd-output.ts'
@@ -172,16 +173,19 @@ async function refuseTakenPorts(place: EtcdPlace): Promise<void> {
       )
     }
     if (failure !== 'EADDRINUSE') {
-      throw new OverlayError('host_state', `etcd cannot listen on ${ip}:${port}: ${failure}`)
+      throw new OverlayError(
+        'host_state',
+        `etcd cannot listen on ${authorityOf(ip, port)}: ${failure}`,
+      )
     }
-    const url = `http://${ip}:${port}`
+    const url = `http://${authorityOf(ip, port)}`
     const use =
       (await healthOf(url, 1000)) === 'silent'
         ? `port ${port} of ${ip}, where this host's own etcd listens, is taken by another program`
         : `another etcd answers at ${url}, where this host's own listens: set ETCD_ENDPOINTS=${url} to use that one`
     throw new OverlayError(
       'host_state',
-      `${use}; stop it, or choose another port with ETCD_LISTEN=${others?.ip ?? '127.0.0.1'}:${port + 11}`,
+      `${use}; stop it, or choose another port with ETCD_LISTEN=${authorityOf(others?.ip ?? '127.0.0.1', port + 11)}`,
     )
   }
 }

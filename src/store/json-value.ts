@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { messageOf, OverlayError } from '../errors.ts'
 import { parseCidr, type Cidr } from '../net/cidr.ts'
+import { parseIp, type Ip } from '../net/ip.ts'
 import { parseIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { parseIpv6, type Ipv6 } from '../net/ipv6.ts'
 import { parseMac, type Mac } from '../net/mac.ts'
 
 /** A schema of text that one of our own parsers reads; its sentence becomes the message. */
@@ -17,6 +19,8 @@ function textField<T>(parse: (text: string) => T): z.ZodType<T, string> {
 }
 
 export const ipv4Field: z.ZodType<Ipv4, string> = textField(parseIpv4)
+export const ipv6Field: z.ZodType<Ipv6, string> = textField(parseIpv6)
+export const ipField: z.ZodType<Ip, string> = textField(parseIp)
 export const cidrField: z.ZodType<Cidr, string> = textField(parseCidr)
 export const macField: z.ZodType<Mac, string> = textField(parseMac)
 

@@ -61,6 +61,8 @@ function misplaced(
   config: ClusterConfig | null,
   pools: readonly Cidr[],
 ): string | null {
+  if (lease.subnet.length === 0)
+    return 'is of a host without an IPv4 subnet, which cannot be reached'
   if (config === null || lease.kind === 'docker' || lease.pool !== null) return null
   if (containsCidr(config.network, lease.subnet)) return null
   if (pools.some((pool) => containsCidr(pool, lease.subnet))) return null

@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { containsCidr, formatCidr, type Cidr } from '../net/cidr.ts'
-import { formatIpv4 } from '../net/ipv4.ts'
+import { isIpv4, type Ip } from '../net/ip.ts'
+import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { formatIp, formatIpv6, type Ipv6 } from '../net/ipv6.ts'
 import { MIN_OVERLAY_MTU } from '../net/mtu.ts'
 import { MAX_VNI } from '../net/vni.ts'
 import type { EndpointRecord, HostRecord, OverlayRecord, SubnetLease } from './cluster-view.ts'
-import { cidrField, decodeJson, ipv4Field, macField } from './json-value.ts'
+import { cidrField, decodeJson, ipField, ipv4Field, ipv6Field, macField } from './json-value.ts'
 import { isHostId } from './keyspace.ts'
 import { isOverlayName } from './overlay-name.ts'
 
@@ -29,6 +31,7 @@ const vtepMacField = macField.refine(
 
 const subnetSchema = z.object({
   PublicIP: ipv4Field,
+  PublicIPv6: ipv6Field.nullish(),
   BackendType: z.literal(
     'vxlan',
     'is another backend than "vxlan": packets cannot reach that host',
@@ -42,6 +45,21 @@ const subnetSchema = z.object({
   NetworkID: z.string().min(1).nullish(),
 })
 
+/**
+ * What flannel writes as PublicIP of a host that has none. Never an IPv6 address: at one, flannel's
+ * reader ends its whole process (its pkg/ip FromIP).
+ */
+const NOWHERE: Ipv4 = 0
+
+/** A host of both families is reached by IPv4, as flannel's own hosts reach an IPv4 subnet. */
+const tunnelEnd = (ipv4: Ipv4, ipv6: Ipv6 | null | undefined): Ip =>
+  ipv4 === NOWHERE && ipv6 ? ipv6 : ipv4
+
+const publicIps = (ip: Ip): { PublicIP: string; PublicIPv6: string | null } =>
+  isIpv4(ip)
+    ? { PublicIP: formatIpv4(ip), PublicIPv6: null }
+    : { PublicIP: formatIpv4(NOWHERE), PublicIPv6: formatIpv6(ip) }
+
 /** `<prefix>/subnets/…`, ours or flannel's. @throws OverlayError bad_input */
 export function decodeSubnet(text: string, subnet: Cidr): SubnetValue {
   const schema = subnetSchema
@@ -53,9 +71,13 @@ export function decodeSubnet(text: string, subnet: Cidr): SubnetValue {
       path: ['Pool'],
       message: `does not contain ${formatCidr(subnet)}`,
     })
+    .refine((value) => value.PublicIP !== NOWHERE || value.PublicIPv6, {
+      path: ['PublicIP'],
+      message: 'is 0.0.0.0, and there is no PublicIPv6 either: nothing says where the host is',
+    })
   const value = decodeJson(schema, text)
   return {
-    publicIp: value.PublicIP,
+    publicIp: tunnelEnd(value.PublicIP, value.PublicIPv6),
     vtepMac: value.BackendData.VtepMAC,
     vni: value.BackendData.VNI,
     hostId: value.HostID ?? null,
@@ -73,8 +95,7 @@ export function decodeSubnet(text: string, subnet: Cidr): SubnetValue {
  */
 export function encodeSubnet(value: SubnetValue): string {
   const flannel = {
-    PublicIP: formatIpv4(value.publicIp),
-    PublicIPv6: null,
+    ...publicIps(value.publicIp),
     BackendType: 'vxlan',
     BackendData: { VNI: value.vni, VtepMAC: value.vtepMac },
   }
@@ -118,7 +139,7 @@ export function encodeOverlay(value: OverlayValue): string {
 const hostSchema = z.object({
   Hostname: z.string(),
   Instance: z.string().min(1),
-  PublicIP: ipv4Field,
+  PublicIP: ipField,
   Version: z.string(),
   MTU: mtuField,
 })
@@ -139,7 +160,7 @@ export function encodeHost(value: HostValue): string {
   return JSON.stringify({
     Hostname: value.hostname,
     Instance: value.instance,
-    PublicIP: formatIpv4(value.publicIp),
+    PublicIP: formatIp(value.publicIp),
     Version: value.version,
     MTU: value.mtu,
   })

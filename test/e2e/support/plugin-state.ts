@@ -13,6 +13,8 @@ export interface PluginState {
     readonly vni: number
     readonly isOurs: boolean
   }[]
+  /** What of etcd is ignored. */
+  readonly problems: readonly { readonly key: string; readonly reason: string }[]
   readonly counters: CounterValues | null
   readonly store: { readonly state: string }
   /** What keeps the machine from being as it should. */

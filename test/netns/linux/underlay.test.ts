@@ -11,7 +11,9 @@ import { onLinkRoutes } from '../../../src/linux/on-link-routes.ts'
 import { readNameservers } from '../../../src/linux/nameservers.ts'
 import { observeUnderlay, privateBridgePrefixes } from '../../../src/linux/underlay.ts'
 import { formatCidr } from '../../../src/net/cidr.ts'
+import { formatSubnet } from '../../../src/net/cidr6.ts'
 import { formatIpv4, parseIpv4 } from '../../../src/net/ipv4.ts'
+import { formatIp, parseIpv6 } from '../../../src/net/ipv6.ts'
 import { ONE_NETWORK } from './example-host.ts'
 
 before(async () => {
@@ -37,16 +39,66 @@ test('the interface of the default route is the underlay', async () => {
   const underlay = await observeUnderlay()
   assert.equal(underlay.iface, 'eth0')
   assert.equal(underlay.mtu, 1400)
-  assert.equal(formatIpv4(underlay.ip), '172.31.10.96')
-  assert.equal(formatIpv4(underlay.publicIp), '172.31.10.96')
-  assert.equal(formatCidr(underlay.prefix), '172.31.10.0/24')
+  assert.equal(formatIp(underlay.ip), '172.31.10.96')
+  assert.equal(formatIp(underlay.publicIp), '172.31.10.96')
+  assert.equal(formatSubnet(underlay.prefix), '172.31.10.0/24')
   assert.deepEqual(underlay.defaultGateways.map(formatIpv4), ['172.31.10.1', '172.31.10.2'])
 })
 
 test('HOST_IP is published, the own address is bound to', async () => {
   const underlay = await observeUnderlay({ hostIp: parseIpv4('203.0.113.5') })
-  assert.equal(formatIpv4(underlay.publicIp), '203.0.113.5')
-  assert.equal(formatIpv4(underlay.ip), '172.31.10.96')
+  assert.equal(formatIp(underlay.publicIp), '203.0.113.5')
+  assert.equal(formatIp(underlay.ip), '172.31.10.96')
+})
+
+const HOST_IP6 = parseIpv6('fd00:31::96')
+
+test('an interface with IPv6 alone is told how to use it', async () => {
+  await sh('ip link set eth1 up; ip address add fd00:31::1:96/64 dev eth1 nodad')
+  await assert.rejects(observeUnderlay({ iface: 'eth1' }), {
+    code: 'host_state',
+    message: /eth1 has no IPv4 address; .* set HOST_IP to fd00:31::1:96 on this host/,
+  })
+})
+
+test('HOST_IP of IPv6 needs a way there', async () => {
+  await assert.rejects(observeUnderlay({ hostIp: HOST_IP6 }), /no default route.* set IFACE/)
+  await assert.rejects(
+    observeUnderlay({ hostIp: HOST_IP6, iface: 'eth0' }),
+    /eth0 has no IPv6 address \(HOST_IP fd00:31::96 is only published\)/,
+  )
+})
+
+test('HOST_IP of IPv6 is bound to on the interface that has it', async () => {
+  // An older one beside it, which the kernel would not choose any more.
+  await sh('ip address add fd00:31::7/64 dev eth0 nodad preferred_lft 0 valid_lft 3600')
+  await sh('ip address add fd00:31::96/64 dev eth0 nodad')
+  const underlay = await observeUnderlay({ hostIp: HOST_IP6 })
+  assert.equal(underlay.iface, 'eth0')
+  assert.equal(formatIp(underlay.ip), 'fd00:31::96')
+  assert.equal(formatIp(underlay.publicIp), 'fd00:31::96')
+  assert.equal(formatSubnet(underlay.prefix), 'fd00:31::/64')
+  // What an overlay of IPv4 inside could hide is of IPv4 whatever the tunnels are.
+  assert.deepEqual(underlay.defaultGateways.map(formatIpv4), ['172.31.10.1', '172.31.10.2'])
+})
+
+test("HOST_IP of IPv6 that is nobody's here is published, and the default route tells the interface", async () => {
+  await sh('ip -6 route add default via fd00:31::fffe dev eth0')
+  const underlay = await observeUnderlay({ hostIp: parseIpv6('2001:db8::96') })
+  assert.equal(underlay.iface, 'eth0')
+  assert.equal(formatIp(underlay.ip), 'fd00:31::96', 'not the deprecated one')
+  assert.equal(formatIp(underlay.publicIp), '2001:db8::96')
+})
+
+test('HOST_IP of IPv6 that the kernel is still asking about is not bound to yet', async () => {
+  // A bridge without ports has no carrier, so the question is never answered.
+  await sh('ip link add name eth2 type bridge; ip link set eth2 up')
+  await sh('ip address add fd00:32::96/64 dev eth2')
+  await assert.rejects(observeUnderlay({ hostIp: parseIpv6('fd00:32::96') }), {
+    code: 'host_state',
+    message: /^HOST_IP fd00:32::96 cannot be used on eth2: the kernel is still asking/,
+  })
+  await sh('ip link del eth2; ip link del eth1')
 })
 
 test('on-link prefixes and private bridges are those of others', async () => {

@@ -5,6 +5,7 @@ import type { Member } from '../../../src/control/members.ts'
 import type { Publisher } from '../../../src/control/subnet-value.ts'
 import type { Log } from '../../../src/log.ts'
 import { formatCidr, parseCidr } from '../../../src/net/cidr.ts'
+import { parseIp } from '../../../src/net/ip.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
 import type { Decision } from '../../../src/store/allocate.ts'
 import type { ClusterView } from '../../../src/store/cluster-view.ts'
@@ -77,7 +78,7 @@ export const overlay = (vni: number, pool: string | null = null): string =>
 export const holder = (hostId: string): string => encodeHolder(hostId)
 
 export const host = (hostname: string, ip: string): string =>
-  encodeHost({ hostname, instance: 'i', publicIp: parseIpv4(ip), version: '0', mtu: 1450 })
+  encodeHost({ hostname, instance: 'i', publicIp: parseIp(ip), version: '0', mtu: 1450 })
 
 export const bridges = (...prefixes: string[]): string =>
   encodePrivatePrefixes(prefixes.map(parseCidr))

@@ -27,6 +27,7 @@ const view = clusterOf({
   'subnets/10.60.1.0-24': pooledLease('10.60.0.0/16', { overlay: null, vni: 0 }),
   'holders/10.47.129.0-24': holder(THIRD),
   [`hosts/${OTHER}`]: host('berta', '172.18.10.98'),
+  [`hosts/${THIRD}`]: host(THIRD, 'fd00:18::99'),
 })
 const at = parseCidr
 

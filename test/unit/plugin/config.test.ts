@@ -9,7 +9,7 @@ import { SETTINGS } from '../../../plugin/settings.ts'
 import { workersFor } from '../../../plugin/worker-count.ts'
 import { OverlayError } from '../../../src/errors.ts'
 import { formatCidr } from '../../../src/net/cidr.ts'
-import { formatIpv4 } from '../../../src/net/ipv4.ts'
+import { formatIp } from '../../../src/net/ipv6.ts'
 
 /** The lines that say what is wrong. */
 function problemsOf(env: Environment): string[] {
@@ -109,7 +109,7 @@ test('every variable is taken', (t) => {
   assert.equal(config.etcd.auth?.user, 'root')
   assert.equal(config.etcd.auth.password.reveal(), 'hunter2')
   assert.equal(config.iface, 'eth1')
-  assert.equal(formatIpv4(config.hostIp ?? 0), '203.0.113.7')
+  assert.equal(formatIp(config.hostIp ?? 0), '203.0.113.7')
   assert.equal(formatCidr(config.network), '10.5.0.0/16')
   assert.equal(config.poolLength, 18)
   assert.equal(config.subnetLength, 26)
@@ -150,7 +150,7 @@ test('all problems are said at once, each with its variable, what was found and 
       HOST_IP: '127.0.0.1',
     }),
     [
-      'HOST_IP: found "127.0.0.1", wanted an IPv4 address such as 172.18.10.96',
+      'HOST_IP: found "127.0.0.1", wanted an address such as 172.18.10.96 or fd00:18::96',
       'NETWORK: found "10.32.0.1/12", wanted an IPv4 prefix such as 10.32.0.0/12, not longer than ' +
         '/28 and usable for hosts ("10.32.0.1/12" has bits beyond its prefix length; did you mean ' +
         '10.32.0.0/12)',
@@ -178,6 +178,12 @@ test('a wrong value of any variable is refused', () => {
       '0.0.0.0',
       '127.0.0.2',
       'fd00::1',
+      '[fd00::1',
+      'fd00::1]:2379',
+      '[::1]',
+      '[fe80::1]',
+      '[172.18.10.96]',
+      '[]',
       'host-96',
       '172.18.10.96:0',
       '172.18.10.96:70000',
@@ -186,7 +192,19 @@ test('a wrong value of any variable is refused', () => {
     ETCD_LISTEN_CERT: ['server.crt'],
     ETCD_INSECURE: ['yes', '2'],
     IFACE: ['sixteen-letters-', 'a b', 'a/b', 'eth0:1'],
-    HOST_IP: ['fd00::1', '010.1.1.1', '224.0.0.1', '0.0.0.0', 'example.org'],
+    HOST_IP: [
+      '010.1.1.1',
+      '224.0.0.1',
+      '0.0.0.0',
+      'example.org',
+      '::',
+      '::1',
+      'fe80::1',
+      'fe80::1%eth0',
+      'ff02::1',
+      '::ffff:10.0.0.1',
+      'fd00::1::',
+    ],
     NETWORK: ['fd00::/64', '10.0.0.0', '10.0.0.0/29', '127.0.0.0/8', '0.0.0.0/0', '224.0.0.0/8'],
     POOL_LEN: ['-1', '1e1', '17.0', '0x11', '29'],
     SUBNET_LEN: ['31', '1'],

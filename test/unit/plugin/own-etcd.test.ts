@@ -57,6 +57,25 @@ test('ETCD_INSECURE=1 opens it, encrypted or not', () => {
   assert.equal(encrypted?.others?.tls?.clientCa, null)
 })
 
+test('it may be opened at an IPv6 address', async () => {
+  const ip = 'fd00:18::96'
+  const insecure = { ETCD_INSECURE: '1', ETCD_LISTEN: `[${ip}]:2380` }
+  assert.deepEqual(loadConfig(insecure).etcd.own, { port: 2380, others: { ip, tls: null } })
+  assert.match(problemsOf({ ETCD_LISTEN: `[${ip}]` })[0]!, /whoever reaches \[fd00:18::96\]:2379/)
+  await using own = await Certificates.create([ip])
+  const ofIt = {
+    ETCD_LISTEN: `[${ip}]`,
+    ETCD_LISTEN_CERT: own.file('server.crt'),
+    ETCD_LISTEN_KEY: own.file('server.key'),
+    ETCD_LISTEN_CACERT: own.file('ca.crt'),
+  }
+  assert.equal(loadConfig(ofIt).etcd.own?.others?.ip, ip)
+  assert.match(
+    problemsOf({ ...ofIt, ETCD_LISTEN: '[fd00:18::98]' })[0]!,
+    /wanted one whose subjectAltName has IP:fd00:18::98$/,
+  )
+})
+
 test('certificates open it to hosts that have one', () => {
   const config = loadConfig({ ETCD_LISTEN: IP, ...files })
   assert.deepEqual(config.etcd.own, {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { overlaps, parseCidr, prefixOf } from '../../../src/net/cidr.ts'
+import { formatIp } from '../../../src/net/ipv6.ts'
 import { parseView } from '../../../src/store/parse-view.ts'
 import { encodeOverlay, encodeSubnet } from '../../../src/store/records.ts'
 import { keyspace, leaseValue, problemsOf, snapshotOf, viewOf } from './view-support.ts'
@@ -107,6 +108,49 @@ test('a lease outside Network needs a reason to be there', () => {
   )
   assert.deepEqual(problemsOf(view), [
     "subnets/8.8.8.0-24: is outside the cluster's Network 10.32.0.0/12 and in no overlay's pool",
+  ])
+})
+
+test("of a dual-stack flannel cluster's keys the IPv4 part is understood", () => {
+  const attributes = {
+    PublicIP: '192.168.64.3',
+    PublicIPv6: '2001:db8::3',
+    BackendType: 'vxlan',
+    BackendData: { VNI: 1, VtepMAC: 'c6:d2:32:6f:8f:44' },
+    BackendV6Data: { VNI: 1, VtepMAC: 'fa:16:3e:00:00:01' },
+  }
+  const view = viewOf({
+    config:
+      '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fc00::/48","IPv6SubnetLen":64,"Backend":{"Type":"vxlan"}}',
+    'subnets/10.5.52.0-24&fc00:0:0:1::-64': JSON.stringify(attributes),
+    'subnets/10.5.53.0-24&fc00:0:0:2::-64': JSON.stringify({
+      ...attributes,
+      PublicIP: '192.168.64.4',
+    }),
+  })
+  assert.deepEqual(problemsOf(view), [])
+  assert.deepEqual(
+    [...view.subnets].map(([subnet, { publicIp, vtepMac }]) => [
+      subnet,
+      formatIp(publicIp),
+      vtepMac,
+    ]),
+    [
+      ['10.5.52.0/24', '192.168.64.3', 'c6:d2:32:6f:8f:44'],
+      ['10.5.53.0/24', '192.168.64.4', 'c6:d2:32:6f:8f:44'],
+    ],
+  )
+})
+
+test("a flannel host without IPv4 is a problem, and stands in nobody else's way", () => {
+  const view = viewOf({
+    'subnets/0.0.0.0-0&fc00:0:0:1::-64':
+      '{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::3","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}}',
+    'subnets/10.32.5.0-24': routed,
+  })
+  assert.deepEqual([...view.subnets.keys()], ['10.32.5.0/24'])
+  assert.deepEqual(problemsOf(view), [
+    'subnets/0.0.0.0-0&fc00:0:0:1::-64: is of a host without an IPv4 subnet, which cannot be reached',
   ])
 })
 

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { parseCidr, prefixOf } from '../../../src/net/cidr.ts'
 import { formatMac } from '../../../src/net/mac.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
+import { parseIpv6 } from '../../../src/net/ipv6.ts'
 import {
   decodeEndpoint,
   decodeHolder,
@@ -48,9 +49,27 @@ test("our value begins with flannel's bytes and goes on with our fields", () => 
   )
 })
 
+/** As flannel's Go marshals it on a host with both families, inside and outside. */
+const DUAL_STACK =
+  '{"PublicIP":"192.168.64.3","PublicIPv6":"2001:db8::3","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"},"BackendV6Data":{"VNI":1,"VtepMAC":"fa:16:3e:00:00:01"}}'
+
+test('a dual-stack flannel host is where its IPv4 subnet is', () => {
+  assert.deepEqual(decodeSubnet(DUAL_STACK, parseCidr('10.5.34.0/24')), foreign)
+})
+
+test('a host whose tunnels are IPv6 has no PublicIP, in the words that flannel has for that', () => {
+  const value = leaseValue({ publicIp: parseIpv6('fd00:18::96') })
+  const text = encodeSubnet(value)
+  assert.match(text, /^\{"PublicIP":"0\.0\.0\.0","PublicIPv6":"fd00:18::96","BackendType":"vxlan",/)
+  assert.deepEqual(decodeSubnet(text, parseCidr('10.33.5.0/24')), value)
+})
+
 test('every subnet value is read back as it was written', () => {
   const fields = {
-    publicIp: fc.nat(0xffff_ffff),
+    publicIp: fc.oneof(
+      fc.integer({ min: 1, max: 0xffff_ffff }),
+      fc.bigInt({ min: 1n, max: 2n ** 128n - 1n }),
+    ),
     vtepMac: fc
       .uint8Array({ minLength: 6, maxLength: 6 })
       .map((bytes) => formatMac([(bytes[0]! & 0xfc) | 2, ...bytes.subarray(1)])),
@@ -83,6 +102,8 @@ test('the other records are read back as they were written', () => {
     mtu: 1450,
   }
   assert.deepEqual(decodeHost(encodeHost(host)), host)
+  const host6 = { ...host, publicIp: parseIpv6('fd00:18::96') }
+  assert.deepEqual(decodeHost(encodeHost(host6)), host6)
   const endpoint = { endpointId: 'e1', mac: '02:42:0a:20:05:02', name: null }
   assert.deepEqual(decodeEndpoint(encodeEndpoint(endpoint)), endpoint)
   assert.equal(decodeHolder(encodeHolder('host-a')), 'host-a')
@@ -95,6 +116,9 @@ test('a wrong field is named with a pointer and a sentence', () => {
   const cases: [Record<string, unknown>, RegExp][] = [
     [{ PublicIP: '300.1.1.1' }, /^\/PublicIP: "300\.1\.1\.1" is not an IPv4 address/],
     [{ PublicIP: undefined }, /^\/PublicIP: /],
+    [{ PublicIP: '0.0.0.0' }, /^\/PublicIP: is 0\.0\.0\.0, and there is no PublicIPv6 either/],
+    [{ PublicIP: 'fd00:18::96' }, /^\/PublicIP: "fd00:18::96" is not an IPv4 address/],
+    [{ PublicIPv6: 'fe80::1%eth0' }, /^\/PublicIPv6: /],
     [{ BackendType: 'host-gw' }, /^\/BackendType: is another backend than "vxlan"/],
     [{ BackendData: null }, /^\/BackendData: /],
     [{ BackendData: { VNI: 2 ** 24, VtepMAC: '02:11:22:33:44:55' } }, /^\/BackendData\/VNI: /],

@@ -67,6 +67,7 @@ export function desiredHostState(input: HostStateInput): HostState {
         name: hostVethName(endpoint.id),
         bridge: bridgeName(member.network.id),
         mtu: mtuOf(member, overlayMtu),
+        hairpin: endpoint.ports.length > 0,
       })),
     ),
     routes: [...overlayRoutes(inOverlay, input), ...anycastRoutes(members), ...steering],

@@ -56,7 +56,9 @@ export class PublishedPorts {
       await this.revoke(id)
       throw error
     }
-    await forgetDatagramFlows(ports)
+    await forgetDatagramFlows(ports).catch((error: unknown) => {
+      log.info({ reason: messageOf(error) }, 'flows of earlier containers end by themselves')
+    })
     for (const each of ports) {
       log.info({ endpoint: id, at: portText(each), port: each.port }, 'port published')
     }

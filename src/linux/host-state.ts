@@ -47,6 +47,11 @@ export interface BridgePort {
   readonly name: string
   readonly bridge: string
   readonly mtu: number
+  /**
+   * Lets a frame out by the port that it came in by: where bridged frames are translated
+   * (bridge-nf-call-iptables=1), a container reaches itself at its published port only so.
+   */
+  readonly hairpin: boolean
 }
 
 export interface Route {

@@ -17,6 +17,8 @@ export const ipLink = z.object({
     .object({
       info_kind: z.string().optional(),
       info_data: z.record(z.string(), z.unknown()).optional(),
+      /** As a port of what `master` names. */
+      info_slave_data: z.record(z.string(), z.unknown()).optional(),
     })
     .optional(),
   addr_info: z.array(

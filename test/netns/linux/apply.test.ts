@@ -139,7 +139,7 @@ test('a changed gateway address is in force after one apply', async () => {
 })
 
 test('a port that left its bridge is put back, one that nobody claims goes', async () => {
-  const port = { name: 'ov-h1', bridge: 'ov-b1', mtu: 1450 }
+  const port = { name: 'ov-h1', bridge: 'ov-b1', mtu: 1450, hairpin: false }
   const want = { ...ONE_NETWORK, ports: [port] }
   await applyHostState(want)
   const mac = '02:42:0a:21:05:02'
@@ -153,6 +153,11 @@ test('a port that left its bridge is put back, one that nobody claims goes', asy
   })
   assert.deepEqual(await apply(want), [])
   await repairs(want, 'ip link set ov-h1 nomaster', [/^ip link set dev ov-h1 master ov-b1$/])
+  const mirrored = { ...ONE_NETWORK, ports: [{ ...port, hairpin: true }] }
+  const hairpin = 'ip link set dev ov-h1 type bridge_slave hairpin'
+  assert.deepEqual(await apply(mirrored), [`${hairpin} on`])
+  await repairs(mirrored, 'ip link set ov-h1 nomaster', [/master ov-b1$/, /hairpin on$/])
+  assert.deepEqual(await apply(want), [`${hairpin} off`])
   assert.deepEqual(await apply(ONE_NETWORK), ['ip link del ov-h1'])
 })
 

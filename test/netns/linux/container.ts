@@ -23,7 +23,7 @@ export class Container implements AsyncDisposable {
     const [ip = ''] = address.split('/')
     const id = (++endpoints).toString(16).padStart(10, '0')
     const netns = await Netns.create('c')
-    const port = { name: hostVethName(id), bridge, mtu: 1450 }
+    const port = { name: hostVethName(id), bridge, mtu: 1450, hairpin: false }
     const container = containerVethName(id)
     const mac = macOfIpv4(parseIpv4(ip))
     await addVeth({ host: port.name, container, bridge, mtu: 1450, gsoMaxSize: 62_263, mac })

@@ -36,7 +36,10 @@ function stateText(state: HostState): string[] {
       (each) =>
         `bridge ${each.name} mac ${each.mac} mtu ${each.mtu} ${each.addresses.join(' ')}${each.proxyArp ? ' proxy-arp' : ''}`,
     ),
-    ...ports.map((port) => `port ${port.name} of ${port.bridge} mtu ${port.mtu}`),
+    ...ports.map(
+      (port) =>
+        `port ${port.name} of ${port.bridge} mtu ${port.mtu}${port.hairpin ? ' hairpin' : ''}`,
+    ),
     ...routes.map((route) =>
       Object.entries(route)
         .map(([word, value]) => `${word} ${value}`)

@@ -12,7 +12,7 @@ import { OWN_PATHS } from '../../../src/linux/host-paths.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { ControlHost, pooled, writeConfig } from '../control/control-host.ts'
-import { overlay, recordingLog } from '../control/control-support.ts'
+import { endpoint, overlay, recordingLog } from '../control/control-support.ts'
 import { FACTS } from '../control/fake-facts.ts'
 import { keyspace } from '../store/view-support.ts'
 
@@ -207,6 +207,47 @@ test('-o subnet-len= chooses where the choice is ours, and is refused where it w
   await create(driver, { space: 'null', pool: '0.0.0.0/0', gateway: '', options })
   const own = host.journal.subnets.values().find(({ networkId }) => networkId === WEB)
   assert.match(own!.subnet, /\/26$/)
+})
+
+test('only a network that is its own way out, and is not internal, answers Join with its bridge', async () => {
+  const gateways: unknown[] = []
+  for (const [gateway, internal] of [
+    ['docker', false],
+    ['bridge', false],
+    ['bridge', true],
+  ] as const) {
+    const { host, driver } = await hostWithDriver()
+    await using _ = host
+    const Options = {
+      'com.docker.network.generic': { gateway },
+      'com.docker.network.internal': internal,
+    }
+    await create(driver, { more: { Options } })
+    await host.journal.endpoints.put('e', endpoint('e', WEB, '172.20.0.2/16'))
+    const ids = { NetworkID: WEB, EndpointID: 'e' }
+    const none = {
+      'com.docker.network.portmap': [],
+      'com.docker.network.endpoint.exposedports': [],
+    }
+    const { Gateway, DisableGatewayService } = await driver.join({
+      ...ids,
+      SandboxKey: '',
+      Options: none,
+    })
+    gateways.push([Gateway, DisableGatewayService])
+    const binding = { Proto: 6, IP: '', Port: 80, HostIP: '127.0.0.1', HostPort: 0, HostPortEnd: 0 }
+    const asked = { ...none, 'com.docker.network.portmap': [binding] }
+    await driver.programExternalConnectivity({ ...ids, Options: asked })
+    const isOpen = gateway === 'bridge' && !internal
+    assert.equal(host.journal.endpoints.get('e')?.ports.length, isOpen ? 1 : 0)
+    await driver.leave(ids)
+    assert.deepEqual(host.journal.endpoints.get('e')?.ports, [], 'Revoke may not come')
+  }
+  assert.deepEqual(gateways, [
+    [undefined, undefined],
+    ['172.20.0.1', undefined],
+    [undefined, true],
+  ])
 })
 
 test('without any address management the addresses are ours, from the pool of an overlay that has one', async () => {

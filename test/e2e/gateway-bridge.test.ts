@@ -209,6 +209,23 @@ describe('a network that is its own way out, on two Docker hosts', () => {
     },
   )
 
+  inLab('takes over from Docker for a container that is connected, and gives back', async () => {
+    const mover = await here.run('mover', { network: 'red', options: argv`-p 8088:80` })
+    const shown = argv`ps --format {{.Ports}} --filter name=mover`
+    const assertOpen = async (): Promise<void> =>
+      assert.equal(await ask(there, `${here.ip}:8088`, 'name'), 'mover')
+    await assertOpen()
+    assert.match(await here.docker(...shown), /8088/)
+    await here.docker('network', 'connect', 'out', 'mover')
+    await assertOpen()
+    assert((await publishedPorts(here)).includes('8088/tcp'))
+    assert.doesNotMatch(await inside(mover, ['ip route']), /172\./)
+    await here.docker('network', 'disconnect', 'out', 'mover')
+    await assertOpen()
+    assert(!(await publishedPorts(here)).includes('8088/tcp'))
+    await mover.remove()
+  })
+
   inLab('has no way out and no ports when it is internal', async () => {
     await createNetwork(
       here,

@@ -21,8 +21,6 @@ export interface ObservedLink {
   readonly master: string | null
   /** Of a port of a bridge. */
   readonly hairpin: boolean
-  /** Of a port of a bridge. */
-  readonly hairpin: boolean
   /** "10.32.5.1/24"; without link-local ones. */
   readonly addresses: readonly string[]
   /** A bridge without spanning tree and forward delay. */
@@ -82,7 +80,6 @@ function observedLink(link: IpLink): ObservedLink {
     qdisc: link.qdisc ?? '',
     up: link.flags.includes('UP'),
     master: link.master ?? null,
-    hairpin: link.linkinfo?.info_slave_data?.['hairpin'] === true,
     hairpin: link.linkinfo?.info_slave_data?.['hairpin'] === true,
     addresses: link.addr_info
       .filter(({ scope }) => scope !== 'link')

@@ -1,7 +1,7 @@
 import type { Controller } from '../src/control/controller.ts'
 import type { HeldSubnet } from '../src/control/journal.ts'
 import type { SubnetWish } from '../src/control/subnet-wish.ts'
-import { OverlayError } from '../src/errors.ts'
+import { messageOf, OverlayError } from '../src/errors.ts'
 import { parseCidr, type Cidr } from '../src/net/cidr.ts'
 import { formatIpv4, parseIpv4 } from '../src/net/ipv4.ts'
 import type { IpamDriver } from './drivers.ts'
@@ -117,8 +117,6 @@ function cidrOf(flag: string, text: string): Cidr {
   try {
     return parseCidr(text)
   } catch (cause) {
-    throw new OverlayError('bad_input', `${flag} ${text} is not an IPv4 prefix: ${String(cause)}`, {
-      cause,
-    })
+    throw new OverlayError('bad_input', `${flag}: ${messageOf(cause)}`, { cause })
   }
 }

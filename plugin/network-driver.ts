@@ -135,7 +135,10 @@ function onlyIpv4({ Options, IPv4Data, IPv6Data }: CreateNetworkRequest): IpamDa
   if (Options['com.docker.network.enable_ipv6'] || IPv6Data.length > 0) throw noIpv6()
   const [data, second] = IPv4Data
   if (!data || !Options['com.docker.network.enable_ipv4']) {
-    throw new OverlayError('unsupported', 'overlay-ts needs IPv4 in every network')
+    throw new OverlayError(
+      'unsupported',
+      'overlay-ts needs IPv4 in every network; leave --ipv4=false out',
+    )
   }
   if (second) {
     throw new OverlayError(

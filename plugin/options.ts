@@ -107,7 +107,7 @@ function vniOf(flag: OptionFlag, options: Options): Vni | null {
   if (vni === null || (vni >= 1 && vni <= MAX_VNI)) return vni
   throw new OverlayError(
     'bad_input',
-    `${flag} vni=${vni} is not a VXLAN network identifier, a number from 1 to ${MAX_VNI}`,
+    `${flag} vni=${vni} is not a VXLAN network identifier; give a number from 1 to ${MAX_VNI}`,
   )
 }
 
@@ -116,12 +116,12 @@ function lengthOf(flag: OptionFlag, name: string, options: Options): number | nu
   if (length === null || (length >= 8 && length <= 30)) return length
   throw new OverlayError(
     'bad_input',
-    `${flag} ${name}=${length} is not a prefix length from 8 to 30`,
+    `${flag} ${name}=${length} is not a prefix length; give one from 8 to 30`,
   )
 }
 
 function numberOf(what: string, text: string | undefined): number | null {
   if (text === undefined) return null
   if (/^\d{1,8}$/.test(text)) return Number(text)
-  throw new OverlayError('bad_input', `${what}=${text} is not a number`)
+  throw new OverlayError('bad_input', `${what}=${text} is not a number; write digits alone`)
 }

@@ -254,7 +254,7 @@ function subnetOfPool(
   if (refusal) {
     throw new OverlayError(
       'conflict',
-      `--ip-range ${formatCidr(exact)} cannot be this host's subnet: ${refusal}`,
+      `--ip-range ${formatCidr(exact)} cannot be this host's subnet: ${refusal}; choose another range, or leave it out`,
     )
   }
   return exact

@@ -256,7 +256,7 @@ function newEndpoint(wish: EndpointWish, address: string, { held, network }: Mem
   if (!containsIp(parseCidr(held.subnet), ip)) {
     throw new OverlayError(
       'bad_input',
-      `${formatIpv4(ip)} is not in ${held.subnet}, this host's subnet of the network ${network.name ?? network.id.slice(0, 12)}`,
+      `${formatIpv4(ip)} is not in ${held.subnet}, this host's subnet of the network ${network.name ?? network.id.slice(0, 12)}; choose an address of it, or leave the choice to Docker`,
     )
   }
   return {

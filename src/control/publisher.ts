@@ -166,7 +166,7 @@ export class Publisher {
       if (this.#predecessor === live.modRevision) {
         throw new OverlayError(
           'conflict',
-          `etcd lists this host at ${formatIp(live.publicIp)}; that it was there before, and is no other machine with a copy of this STATE_DIR, shows within ${TTL.host} s`,
+          `etcd lists this host at ${formatIp(live.publicIp)}; that it was there before, and is no other machine with a copy of this STATE_DIR, shows within ${TTL.host} s; try again then`,
         )
       }
     }
@@ -271,7 +271,10 @@ export class Publisher {
         // Somebody else touched a record of ours: the mirror is behind, or a clone is at work.
         await mirror.refresh()
         this.#refuseClone()
-        throw new OverlayError('conflict', "this host's records changed while they were written")
+        throw new OverlayError(
+          'conflict',
+          "this host's records changed while they were written; try again",
+        )
       }
       await mirror.reach(revision)
     }

@@ -172,7 +172,10 @@ export class Subnets {
       allocate(store, keys, (view) => {
         // Asked again each time: what was given back meanwhile must not come back to the store.
         if (!journal.subnets.get(held.subnet)) {
-          throw new OverlayError('conflict', `the subnet ${held.subnet} was given back meanwhile`)
+          throw new OverlayError(
+            'conflict',
+            `the subnet ${held.subnet} was given back meanwhile; run the command again`,
+          )
         }
         return decideNaming(complete(view), held, name, by, keys, vni)
       }),

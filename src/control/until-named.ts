@@ -25,7 +25,7 @@ export async function untilNamed(
     if (waited >= PATIENCE_MS) {
       throw new OverlayError(
         'host_state',
-        `the name of this network is not known yet, so its overlay is not either: is Docker's event stream reachable (DOCKER_HOST)? A network made with -o overlay=NAME needs no name`,
+        `the name of this network is not known yet, so its overlay is not either; see that Docker's event stream is reached (DOCKER_HOST), or make the network with -o overlay=NAME, which needs no name`,
       )
     }
     await sleep(LOOK_EVERY_MS)

@@ -59,7 +59,7 @@ export class AddressPool {
     if (subnet.length < SHORTEST || subnet.length > LONGEST) {
       throw new OverlayError(
         'bad_input',
-        `${formatCidr(subnet)} cannot be a host's subnet: lengths are /${SHORTEST} to /${LONGEST}`,
+        `${formatCidr(subnet)} cannot be a host's subnet; give one of a length from /${SHORTEST} to /${LONGEST}`,
       )
     }
     this.subnet = subnet
@@ -159,7 +159,7 @@ export class AddressPool {
     if (!sameCidr(parseCidr(record.subnet), this.subnet)) {
       throw new OverlayError(
         'bad_input',
-        `the address record of ${record.subnet} cannot be that of ${formatCidr(this.subnet)}`,
+        `the address record of ${record.subnet} cannot be that of ${formatCidr(this.subnet)}; remove the network and create it again`,
       )
     }
     for (const { address, purpose, since } of record.uses) {
@@ -168,7 +168,7 @@ export class AddressPool {
       if (this.#uses.has(ip)) {
         throw new OverlayError(
           'bad_input',
-          `the address record of ${record.subnet} lists ${address} twice`,
+          `the address record of ${record.subnet} lists ${address} twice; remove the network and create it again`,
         )
       }
       this.#uses.set(ip, { ip, purpose, since })

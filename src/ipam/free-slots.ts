@@ -13,7 +13,10 @@ export interface Run {
 /** @throws OverlayError bad_input when `length` does not fit inside `within` */
 export function slotCount(within: Cidr, length: number): number {
   if (length < within.length || length > 32) {
-    throw new OverlayError('bad_input', `a /${length} does not fit inside ${formatCidr(within)}`)
+    throw new OverlayError(
+      'bad_input',
+      `a /${length} does not fit inside ${formatCidr(within)}; choose a longer length or a larger pool`,
+    )
   }
   return 2 ** (length - within.length)
 }

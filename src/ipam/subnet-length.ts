@@ -14,7 +14,7 @@ export function subnetLengthFor(pool: Cidr, wanted: number): number {
   if (least > LONGEST) {
     throw new OverlayError(
       'bad_input',
-      `${formatCidr(pool)} is too small to be shared by hosts: the smallest pool is a /${LONGEST - 2}`,
+      `${formatCidr(pool)} is too small to be shared by hosts; give a pool of /${LONGEST - 2} or larger`,
     )
   }
   return Math.min(LONGEST, Math.max(least, wanted))

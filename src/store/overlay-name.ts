@@ -12,7 +12,7 @@ export function parseOverlayName(text: string): string {
   if (!isOverlayName(text)) {
     throw new OverlayError(
       'bad_input',
-      `"${text}" cannot name an overlay: 1 to 64 letters, digits, "_", "." or "-" are wanted, with a letter or digit first`,
+      `"${text}" cannot name an overlay; use 1 to 64 letters, digits, "_", "." or "-", with a letter or digit first`,
     )
   }
   return text

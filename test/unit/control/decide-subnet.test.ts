@@ -107,7 +107,7 @@ test('--ip-range is the subnet itself, and refused outside the pool, when held o
   const clash = (): string => '10.32.9.0/24 overlaps eth1'
   assert.match(
     refusal(view, exactly('10.32.9.0/24'), { clash }),
-    /subnet: 10\.32\.9\.0\/24 overlaps eth1$/,
+    /subnet: 10\.32\.9\.0\/24 overlaps eth1; choose another range, or leave it out$/,
   )
 })
 

@@ -20,6 +20,6 @@ test('subnets have the wanted length where four of them fit, else a quarter of t
 test('a pool longer than a /28 is too small for hosts to share', () => {
   assert.throws(() => subnetLengthFor(parseCidr('10.32.0.0/29'), 30), {
     code: 'bad_input',
-    message: /^10\.32\.0\.0\/29 is too small .* the smallest pool is a \/28$/,
+    message: /^10\.32\.0\.0\/29 is too small .*; give a pool of \/28 or larger$/,
   })
 })

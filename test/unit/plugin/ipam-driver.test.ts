@@ -103,11 +103,11 @@ test('IPv6, and what is no prefix, is refused before anything is leased', async 
   })
   await assert.rejects(ipam.requestPool(ask({ Pool: 'fd00::/64' })), {
     code: 'bad_input',
-    message: /^--subnet fd00/,
+    message: /^--subnet: "fd00/,
   })
   await assert.rejects(ipam.requestPool(ask({ Pool: '10.40.0.0/16', SubPool: '10.40.7.1/24' })), {
     code: 'bad_input',
-    message: /^--ip-range 10\.40\.7\.1\/24 .*did you mean 10\.40\.7\.0\/24/,
+    message: /^--ip-range: "10\.40\.7\.1\/24" .*did you mean 10\.40\.7\.0\/24/,
   })
   assert.deepEqual(host.journal.subnets.values(), [])
 })

@@ -53,20 +53,20 @@ test('what is no number, no length, no VNI or no name is refused with the option
   for (const mtu of ['', '14OO', '-1', '1e3', '9'.repeat(9), ' 1400']) {
     assert.throws(() => readNetworkOptions({ mtu }), {
       code: 'bad_input',
-      message: `-o mtu=${mtu} is not a number`,
+      message: `-o mtu=${mtu} is not a number; write digits alone`,
     })
   }
   for (const length of ['7', '31', '128']) {
     assert.throws(() => readIpamOptions({ 'pool-len': length }), {
       code: 'bad_input',
-      message: `--ipam-opt pool-len=${length} is not a prefix length from 8 to 30`,
+      message: `--ipam-opt pool-len=${length} is not a prefix length; give one from 8 to 30`,
     })
     assert.throws(() => readNetworkOptions({ 'subnet-len': length }), {
-      message: `-o subnet-len=${length} is not a prefix length from 8 to 30`,
+      message: `-o subnet-len=${length} is not a prefix length; give one from 8 to 30`,
     })
   }
   for (const vni of ['0', '16777216']) {
-    const message = new RegExp(` vni=${vni} is not a VXLAN network identifier, .* 1 to 16777215$`)
+    const message = new RegExp(` vni=${vni} is not a VXLAN network identifier; .* 1 to 16777215$`)
     assert.throws(() => readNetworkOptions({ vni }), { code: 'bad_input', message })
     assert.throws(() => readIpamOptions({ vni }), { code: 'bad_input', message })
   }

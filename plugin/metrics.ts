@@ -16,6 +16,8 @@ export interface MetricsSnapshot {
   readonly storeConnected: boolean
   /** Keys in the store that were wrong and left out. */
   readonly storeProblems: number
+  /** Chains of the host's firewall that drop what containers of overlays send. */
+  readonly firewallProblems: number
   readonly dockerConnected: boolean
   /** Docker networks of this host. */
   readonly networks: number
@@ -78,6 +80,11 @@ export function metricsText(snapshot: MetricsSnapshot): Promise<string> {
   )
   gauge('overlay_ts_store_connected', 'Whether etcd answers', Number(snapshot.storeConnected))
   gauge('overlay_ts_store_problems', 'Keys in etcd that are wrong', snapshot.storeProblems)
+  gauge(
+    'overlay_ts_firewall_problems',
+    "Chains of the host's firewall that drop what containers of overlays send",
+    snapshot.firewallProblems,
+  )
   gauge(
     'overlay_ts_docker_connected',
     "Whether Docker's events arrive",

@@ -2,13 +2,15 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Datapath } from '../datapath/datapath.ts'
 import { messageOf, OverlayError } from '../errors.ts'
+import type { HostWatch } from '../linux/follow-lines.ts'
 import type { HostPaths } from '../linux/host-paths.ts'
 import { watchHost } from '../linux/monitor.ts'
+import { watchRules } from '../linux/rule-watch.ts'
 import type { Log } from '../log.ts'
 import type { Cidr } from '../net/cidr.ts'
+import type { Ip } from '../net/ip.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
 import type { ClusterView, StoreProblem } from '../store/cluster-view.ts'
-import type { Ip } from '../net/ip.ts'
 import { withoutHazards } from '../store/hazards.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import { ClusterMirror } from '../store/mirror.ts'
@@ -18,16 +20,17 @@ import { Addresses } from './addresses.ts'
 import { CoalescedTask } from './coalesced-task.ts'
 import { ConfigKeeper } from './config-keeper.ts'
 import { Endpoints } from './endpoints.ts'
+import { Firewall } from './firewall.ts'
 import { allHazards, observeHostFacts, type HostFacts } from './host-facts.ts'
 import { readHostIdentity, type HostIdentity } from './host-identity.ts'
 import { openJournal, type Journal } from './journal.ts'
 import type { KnownNetworks } from './known-networks.ts'
 import { Networks } from './networks.ts'
+import { withoutOtherFamily } from './other-family.ts'
 import { settlesWithin, STORE_PATIENCE_MS } from './patience.ts'
 import { PublishedPorts } from './published-ports.ts'
 import { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
-import { withoutOtherFamily } from './other-family.ts'
 import { Reconciler } from './reconciler.ts'
 import { Subnets } from './subnets.ts'
 import { UnclaimedLinks } from './unclaimed-links.ts'
@@ -83,6 +86,7 @@ export class Controller {
   readonly endpoints: Endpoints
   readonly ports: PublishedPorts
   readonly rebuild: Rebuild
+  readonly firewall: Firewall
   readonly #unclaimed: UnclaimedLinks
   readonly #options: ControllerOptions
   readonly #look: CoalescedTask
@@ -118,6 +122,7 @@ export class Controller {
         'etcd has lost what it held; until every host has written its part, the last map stands',
       ),
     )
+    this.firewall = new Firewall(() => journal.networks.values().length > 0, log)
     const facts = (): HostFacts => this.facts()
     const view = (): ClusterView => this.view()
     this.mirror = new ClusterMirror({
@@ -236,7 +241,8 @@ export class Controller {
     this.mirror.start()
     this.#stopping.push(
       this.mirror.onChange(() => void this.#mapChanged()),
-      watchStop(() => void this.hostChanged()),
+      stopOf(watchHost(() => void this.hostChanged())),
+      stopOf(watchRules(() => void this.#rulesChanged())),
     )
     const timer = setInterval(() => void this.#tick(), TICK_MS)
     this.#stopping.push(() => clearInterval(timer))
@@ -247,6 +253,12 @@ export class Controller {
   async hostChanged(): Promise<void> {
     await this.#look.run()
     await this.publisher.attempt()
+  }
+
+  /** Somebody changed the firewall: our part of it may be gone with the rest. */
+  async #rulesChanged(): Promise<void> {
+    this.reconciler.suspectDrift()
+    await Promise.all([this.reconciler.attempt(), this.firewall.look()])
   }
 
   /** Ends everything but the links and routes, which running containers go on using. */
@@ -300,7 +312,7 @@ export class Controller {
       }
     }
     this.reconciler.suspectDrift()
-    await this.reconciler.attempt()
+    await Promise.all([this.reconciler.attempt(), this.firewall.look()])
   }
 
   async #tick(): Promise<void> {
@@ -354,7 +366,7 @@ export class Controller {
   }
 }
 
-const watchStop = (onChange: () => void): (() => void) => {
-  const watch = watchHost(onChange)
-  return () => watch.stop()
-}
+const stopOf =
+  (watch: HostWatch): (() => void) =>
+  () =>
+    watch.stop()

@@ -13,6 +13,7 @@ const SNAPSHOT: MetricsSnapshot = {
   datapath: { workers: 2, tunOffload: 'checksum', udpSegmentation: true, qdisc: 'mq' },
   storeConnected: true,
   storeProblems: 1,
+  firewallProblems: 2,
   dockerConnected: false,
   networks: 2,
   endpoints: 5,

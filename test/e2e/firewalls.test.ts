@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { argv } from '../../lab/argv.ts'
+import type { DockerHost } from '../../lab/docker-host.ts'
+import { Lab } from '../../lab/lab.ts'
+import { explainFailure } from '../support/lab.ts'
+import { waitFor } from '../support/wait.ts'
+import { assertReaches, assertSilent } from './support/answers.ts'
+import { createNetwork } from './support/network-forms.ts'
+
+/** A pooled overlay and a routed one. */
+const NETWORKS = {
+  red: argv`--ipam-driver overlay-ts --ipam-opt overlay=red`,
+  green: [],
+} as const
+type Name = keyof typeof NETWORKS
+const NAMES = Object.keys(NETWORKS) as Name[]
+
+/** Longer than a look at all rules takes to come by itself would prove nothing: it comes every 30 s. */
+const PROMISED_MS = 10_000
+
+/** What docs/firewalls.md asks for, and nothing else comes in or through. */
+const OPENED = `iptables -A INPUT -i lo -j ACCEPT
+iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+iptables -A INPUT -p udp --dport 8472 -j ACCEPT
+iptables -P INPUT DROP
+iptables -P FORWARD DROP`
+
+const SAVED = `iptables-restore <<'END'
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A INPUT -p udp --dport 8472 -j ACCEPT
+-A FORWARD -s 192.0.2.0/24 -j ACCEPT
+COMMIT
+END`
+
+const OPEN = `iptables -P INPUT ACCEPT
+iptables -P FORWARD ACCEPT
+iptables -F`
+
+/** A firewall of nftables alone, as /etc/nftables.conf has it. */
+const GUARD = `nft -f - <<'END'
+flush ruleset
+table inet guard {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept
+    ct state established,related accept
+    udp dport 8472 accept
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+  }
+}
+END`
+
+/** As `update-alternatives --set iptables /usr/sbin/iptables-legacy` does, on this machine alone. */
+const OLDER_BACKEND = `cp -a /etc/alternatives "$0"
+for name in iptables iptables-save iptables-restore; do
+  ln -sf /usr/sbin/$(echo $name | sed s/tables/tables-legacy/) "$0/$name"
+done
+mount --bind "$0" /etc/alternatives
+nft flush ruleset`
+
+describe("two overlays behind their hosts' firewalls", { concurrency: false }, () => {
+  let lab: Lab
+  const inLab = (sentence: string, body: () => Promise<void>): void => {
+    test(sentence, () => explainFailure(lab, body))
+  }
+
+  before(async () => {
+    lab = await Lab.create({ hosts: ['96', '98'], plugin: 'before docker' })
+    await explainFailure(lab, async () => {
+      for (const name of NAMES) {
+        for (const host of lab.hosts) await createNetwork(host, name, NETWORKS[name])
+      }
+      await everywhere(async (host) => {
+        for (const network of NAMES) {
+          await host.run(network, { network, options: ['--restart', 'always'] })
+        }
+        await shell(host, OPENED)
+      })
+    })
+  })
+  after(async () => {
+    await lab.remove()
+  })
+
+  const everywhere = async (body: (host: DockerHost) => Promise<unknown>): Promise<void> => {
+    await Promise.all(lab.hosts.map(body))
+  }
+
+  /** Within an overlay all is let through, with its own address; between the two nothing is. */
+  async function assertApart(): Promise<void> {
+    const [near, far] = lab.hosts as [DockerHost, DockerHost]
+    const ip = (host: DockerHost, name: Name): Promise<string> => host.container(name).ip(name)
+    const reaches = async (name: Name, from: DockerHost, to: DockerHost): Promise<void> =>
+      assertReaches(from.container(name), [await ip(to, name)], await ip(from, name))
+    const isSilent = async (name: Name, other: Name, from: DockerHost): Promise<void> =>
+      assertSilent(from.container(name), [await ip(near, other), await ip(far, other)])
+    await Promise.all(NAMES.flatMap((name) => [reaches(name, near, far), reaches(name, far, near)]))
+    await everywhere(async (host) => {
+      await Promise.all([isSilent('red', 'green', host), isSilent('green', 'red', host)])
+    })
+  }
+
+  /** Our part of the rules must be there again in the promised time. */
+  async function isMended(host: DockerHost): Promise<void> {
+    await waitFor(
+      async () => {
+        const table = await host.exec('nft', 'list', 'table', 'inet', 'overlay-ts')
+        assert.match(table, /counter name "between_ours" drop/)
+        const saved = await host.exec('iptables-save')
+        if (saved.includes(':FORWARD DROP')) assert.match(saved, /^-A \S+ -i ov-\S+ -o ov-tun /m)
+        return true
+      },
+      { what: `the rules of ${host.name} to be mended`, timeout: PROMISED_MS, every: 200 },
+    )
+  }
+
+  inLab('which refuse by default, with one port open for the tunnel', assertApart)
+
+  const damages = {
+    "Docker's chain is emptied": 'iptables -F DOCKER-USER',
+    "the way to Docker's chain is flushed": 'iptables -F FORWARD',
+    'rules are read from a file': SAVED,
+    'everything is flushed': 'nft flush ruleset',
+  }
+  for (const [what, script] of Object.entries(damages)) {
+    inLab(`when ${what}`, async () => {
+      await everywhere((host) => shell(host, script))
+      await everywhere(isMended)
+      await assertApart()
+    })
+  }
+
+  inLab('when dockerd makes its rules anew, with either backend of iptables', async () => {
+    await everywhere(async (host) => {
+      await host.stopDocker()
+      if (host.name === '98') {
+        await host.exec('sh', '-ec', OLDER_BACKEND, host.machine.path('alternatives'))
+      }
+      await host.startDocker()
+      await shell(host, OPENED)
+      await host.exec('sh', '-c', 'kill -HUP $(cat /run/docker.pid)')
+      await isMended(host)
+      await Promise.all(NAMES.map((name) => isRunning(host, name)))
+    })
+    await assertApart()
+    const older = await lab.host('98').exec('iptables-legacy', '-S')
+    assert.match(older, /-A DOCKER-USER -i ov-/, 'Docker uses the older backend there')
+    const newer = await lab.host('96').exec('iptables', '-S')
+    assert.match(newer, /-A DOCKER-USER -i ov-/, 'and the newer one here')
+    assert.doesNotMatch(newer, /-A FORWARD -i ov-/, 'what stood in its place is gone')
+    await everywhere((host) => shell(host, 'iptables -F DOCKER-USER'))
+    await everywhere(isMended)
+    await assertApart()
+  })
+
+  inLab(
+    'which are of nftables alone: the chain that drops is named, with what lets overlays pass',
+    async () => {
+      await everywhere((host) => shell(host, `${OPEN}\n${GUARD}`))
+      await everywhere(async (host) => {
+        await isMended(host)
+        const problem = await waitFor(async () => (await firewallOf(host))[0], {
+          what: `the plugin of ${host.name} to name the chain`,
+          timeout: PROMISED_MS,
+          every: 200,
+        })
+        const command = /^the nftables chain inet guard forward drops .* with: (nft .*)$/.exec(
+          problem,
+        )
+        assert.ok(command, problem)
+        assert.match(host.pluginLog(), /the nftables chain inet guard forward drops by its policy/)
+        assert.match(await host.admin('/metrics'), /^overlay_ts_firewall_problems 1$/m)
+        const red = host.container('red')
+        const others = lab.hosts.filter((other) => other !== host)
+        await assertSilent(red, await Promise.all(others.map((o) => o.container('red').ip('red'))))
+      })
+      await everywhere(async (host) => {
+        const [problem] = await firewallOf(host)
+        await shell(host, problem!.slice(problem!.indexOf('nft insert rule')))
+      })
+      await assertApart()
+      await everywhere((host) =>
+        waitFor(async () => (await firewallOf(host)).length === 0, {
+          what: `nothing to stand in the way on ${host.name}`,
+          timeout: PROMISED_MS,
+          every: 200,
+        }),
+      )
+    },
+  )
+})
+
+const shell = (host: DockerHost, script: string): Promise<string> => host.exec('sh', '-ec', script)
+
+async function firewallOf(host: DockerHost): Promise<string[]> {
+  const state = JSON.parse(await host.admin('/v1/state')) as { firewall: string[] }
+  return state.firewall
+}
+
+async function isRunning(host: DockerHost, name: string): Promise<void> {
+  await waitFor(
+    async () => (await host.docker('inspect', '-f', '{{.State.Running}}', name)) === 'true',
+    { what: `${name} to run on ${host.name}`, timeout: 60_000, every: 250 },
+  )
+}

@@ -118,6 +118,13 @@ function refusal(port: HostPort, error: Error): OverlayError {
       { cause: error },
     )
   }
+  if (code === 'EACCES') {
+    return new OverlayError(
+      'host_state',
+      `overlay-ts may not take the port ${portText(port)} of this host, since it runs without CAP_NET_BIND_SERVICE; give it that capability, or publish at a port from 1024 on`,
+      { cause: error },
+    )
+  }
   return new OverlayError(
     'host_state',
     `the port ${portText(port)} of this host could not be taken: ${error.message}`,

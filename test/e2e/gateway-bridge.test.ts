@@ -74,6 +74,14 @@ describe('a network that is its own way out, on two Docker hosts', () => {
     )
   }
 
+  /** A container that has just been started may not listen yet. */
+  function untilOpen(port: number, name: string): Promise<void> {
+    return eventually(
+      async () => assert.equal(await ask(there, `${here.ip}:${port}`, 'name'), name),
+      { what: `${name} to answer at ${port}`, timeout: 30_000 },
+    )
+  }
+
   async function assertPublished(): Promise<void> {
     assert.equal(await ask(there, `${here.ip}:8080`), there.ip)
     assert.equal(await ask(here, '127.0.0.1:8080', 'name'), 'web')
@@ -146,7 +154,7 @@ describe('a network that is its own way out, on two Docker hosts', () => {
       // 8080 is taken, and 8081 at one address.
       const late = await here.run('late', { network: 'out', options: argv`-p 8080-8089:80` })
       assert((await publishedPorts(here)).includes('8082/tcp'))
-      assert.equal(await ask(there, `${here.ip}:8082`, 'name'), 'late')
+      await untilOpen(8082, 'late')
       await late.remove()
       assert.equal(await ask(there, `${here.ip}:8082`), '')
     },
@@ -214,7 +222,7 @@ describe('a network that is its own way out, on two Docker hosts', () => {
     const shown = argv`ps --format {{.Ports}} --filter name=mover`
     const assertOpen = async (): Promise<void> =>
       assert.equal(await ask(there, `${here.ip}:8088`, 'name'), 'mover')
-    await assertOpen()
+    await untilOpen(8088, 'mover')
     assert.match(await here.docker(...shown), /8088/)
     await here.docker('network', 'connect', 'out', 'mover')
     await assertOpen()
@@ -246,6 +254,6 @@ describe('a network that is its own way out, on two Docker hosts', () => {
     await here.docker('network', 'rm', 'out')
     assert.doesNotMatch(await here.exec(...argv`nft list table inet overlay-ts`), /dnat|masquerade/)
     await here.run('next', { options: argv`-p 8080:80` })
-    assert.equal(await ask(there, `${here.ip}:8080`, 'name'), 'next')
+    await untilOpen(8080, 'next')
   })
 })

@@ -25,9 +25,9 @@ RUN cd node_modules \
       -exec rm -f {} +
 
 FROM ${DEBIAN_IMAGE}
-# iproute2, nftables, iptables (DOCKER-USER) and nsenter shape the host's network stack; etcd-server is the store of a
+# iproute2, nftables, iptables (DOCKER-USER), conntrack and nsenter shape the host's network stack; etcd-server is the store of a
 # host that is given none, and setpriv ends it with the plugin.
-RUN lacks() { for program in etcd ip iptables nft nsenter setpriv tc; do \
+RUN lacks() { for program in conntrack etcd ip iptables nft nsenter setpriv tc; do \
       command -v $program >/dev/null || return 0; done; return 1; }; \
     if lacks; then \
       apt-get update \

@@ -26,7 +26,7 @@ export const BASE_IMAGES = {
 export type BaseImage = keyof typeof BASE_IMAGES
 
 /** What the plugin starts, beside Node. */
-const PROGRAMS = ['ip', 'tc', 'nft', 'nsenter', 'setpriv', 'etcd']
+const PROGRAMS = ['ip', 'tc', 'nft', 'conntrack', 'nsenter', 'setpriv', 'etcd']
 /** iptables finds its two back ends by name and its matches in a folder. */
 const IPTABLES = /\/xtables\/|\/(ip6?tables(-legacy|-nft)?(-save|-restore)?|xtables-\w+-multi)$/
 

@@ -16,6 +16,9 @@ import { refusalOf } from './support/refusal-of.ts'
 import { resolvedIn } from './support/resolved-in.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
+/** One pooled, one with Docker's own IPAM. */
+const NETWORKS = ['web', 'app'] as const
+
 /** Answers every question for an IPv4 address with 192.0.2.7, and any other with nothing (RFC 1035 section 4). */
 const DNS_SERVER = `cat >/bin/answer <<'END'
 #!/bin/sh
@@ -61,40 +64,49 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
     await assertReaches(container, [theirs], ip)
   }
 
-  for (const network of ['web', 'app']) {
-    inLab(`create, start, restart, pause, stop, kill and rm in ${network}`, async () => {
-      await a.docker(...argv`create --network ${network} --name life --hostname life ${IMAGE}`)
-      const life = a.container('life')
-      assert.equal((await life.networks())[network], '', 'an address comes with the start')
+  inLab('create, start, restart, pause, stop, kill and rm, in two networks at once', async () => {
+    await a.docker(...argv`create --network web --name life --hostname life ${IMAGE}`)
+    await a.docker(...argv`network connect app life`)
+    const life = a.container('life')
+    const both = async (): Promise<void> => {
+      await Promise.all(NETWORKS.map((network) => assertBothWays(life, network)))
+    }
+    const nowhere = { web: '', app: '' }
+    assert.deepEqual(await life.networks(), nowhere, 'an address comes with the start')
+    await a.docker('start', 'life')
+    await both()
+    await a.docker('restart', '-t', '5', 'life')
+    await both()
+
+    const before = await life.networks()
+    await a.docker('pause', 'life')
+    await Promise.all(Object.values(before).map((ip) => assertFrozen(peer, ip)))
+    await a.docker('unpause', 'life')
+    assert.deepEqual(await life.networks(), before)
+    await both()
+
+    for (const end of [argv`stop -t 5`, argv`kill`]) {
+      const ips = Object.values(await life.networks())
+      await a.docker(...end, 'life')
+      await assertSilent(peer, ips)
+      assert.deepEqual(await life.networks(), nowhere)
       await a.docker('start', 'life')
-      await assertBothWays(life, network)
-      await a.docker('restart', '-t', '5', 'life')
-      await assertBothWays(life, network)
-
-      const before = await life.ip(network)
-      await a.docker('pause', 'life')
-      await assertFrozen(peer, before)
-      await a.docker('unpause', 'life')
-      assert.equal(await life.ip(network), before)
-      await assertBothWays(life, network)
-
-      for (const end of [argv`stop -t 5`, argv`kill`]) {
-        const ip = await life.ip(network)
-        await a.docker(...end, 'life')
-        await assertSilent(peer, [ip])
-        assert.equal((await life.networks())[network], '')
-        await a.docker('start', 'life')
-        await assertBothWays(life, network)
-      }
-      const last = await life.ip(network)
-      await a.docker('rm', '-f', 'life')
-      await assertSilent(peer, [last])
-      await eventually(async () => assert.ok(!(await lab.etcdText()).includes(`/${last} `)), {
-        what: 'its address to leave the map',
-        timeout: 30_000,
-      })
-    })
-  }
+      await both()
+    }
+    const last = Object.values(await life.networks())
+    await a.docker('rm', '-f', 'life')
+    await assertSilent(peer, last)
+    await eventually(
+      async () => {
+        const text = await lab.etcdText()
+        assert.deepEqual(
+          last.filter((ip) => text.includes(`/${ip} `)),
+          [],
+        )
+      },
+      { what: 'its addresses to leave the map', timeout: 30_000 },
+    )
+  })
 
   /** Its kernel still answers ICMP, and nobody in it the questions. */
   async function assertFrozen(asker: Container, ip: string): Promise<void> {
@@ -266,7 +278,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
 
   inLab('hosts reach their own containers, and containers the services of their host', async () => {
     const services = await a.run('services', { network: 'host' })
-    for (const network of ['web', 'app']) {
+    for (const network of NETWORKS) {
       const member = await on(network, 'member')
       const ip = await member.ip(network)
       const { leased } = await subnetOf(lab, a, network)
@@ -290,11 +302,14 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
   }
 
   inLab('multicast and packets of the MTU pass within a host, and no packet above it', async () => {
-    for (const network of ['web', 'app']) {
-      const [left, right] = await Promise.all([on(network, 'left'), on(network, 'right')])
+    const within = async (network: string): Promise<void> => {
+      const [left, right] = await Promise.all([
+        on(network, `left-${network}`),
+        on(network, `right-${network}`),
+      ])
       const [from, to] = [await left.ip(), await right.ip()]
       await a.docker(
-        ...argv`exec -d right socat -u UDP4-RECVFROM:9999,fork,ip-add-membership=239.7.7.7:${to}`,
+        ...argv`exec -d ${right.name} socat -u UDP4-RECVFROM:9999,fork,ip-add-membership=239.7.7.7:${to}`,
         'SYSTEM:echo $SOCAT_PEERADDR >>/tmp/seen',
       )
       await eventually(
@@ -316,6 +331,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       }
       await Promise.all([left.remove(), right.remove()])
     }
+    await Promise.all(NETWORKS.map(within))
   })
 })
 

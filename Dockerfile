@@ -32,7 +32,7 @@ RUN lacks() { for program in conntrack etcd ip iptables nft nsenter setpriv tc; 
     if lacks; then \
       apt-get update \
       && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        etcd-server iproute2 iptables nftables util-linux \
+        conntrack etcd-server iproute2 iptables nftables util-linux \
       && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /usr/share/doc /usr/share/man /usr/share/locale; \
     fi; \
     ! lacks

@@ -65,7 +65,7 @@ const PLACES: readonly { readonly heading: string; readonly files: RegExp }[] = 
   {
     heading: '`docker run`, `start`, `network connect`',
     files:
-      /^src\/ipam\/address|^src\/control\/|^src\/linux\/(veth|publish|reserved)|^src\/datapath\//,
+      /^plugin\/port-wishes|^src\/ipam\/address|^src\/control\/|^src\/linux\/(veth|publish|reserved)|^src\/datapath\//,
   },
   { heading: 'Any command', files: /^/ },
 ]

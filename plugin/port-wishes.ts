@@ -18,7 +18,7 @@ export function portWishes(map: PortMap): PortWish[] {
     if (protocol === undefined) {
       throw new OverlayError(
         'unsupported',
-        `-p ${HostPort}:${Port} asks for IP protocol ${Proto}, and ports are of tcp, udp or sctp`,
+        `-p ${HostPort}:${Port} asks for IP protocol ${Proto}; give one of tcp, udp or sctp`,
       )
     }
     const to = Math.max(HostPort, HostPortEnd)

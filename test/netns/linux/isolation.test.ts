@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test'
 import { applyHostState } from '../../../src/linux/apply.ts'
 import { EMPTY_HOST_STATE, type HostState } from '../../../src/linux/host-state.ts'
 import { readIsolationCounters, type IsolationCounter } from '../../../src/linux/isolation.ts'
+import { waitFor } from '../../support/wait.ts'
 import { Container } from './container.ts'
 import { exampleBridge, exampleFlows } from './example-host.ts'
 
@@ -122,7 +123,9 @@ test('traffic that is none of ours is left to others', async () => {
   await other.run('ip', 'address', 'add', '172.19.0.2/16', 'dev', 'eth0')
   await other.run('ip', 'link', 'set', 'eth0', 'up')
   await other.run('ip', 'route', 'add', 'default', 'via', '172.19.0.1')
-  assert(await g1.succeeds('busybox', 'ping', '-c1', '-W1', '172.19.0.2'))
+  await waitFor(() => g1.succeeds('busybox', 'ping', '-c1', '-W1', '172.19.0.2'), {
+    what: 'a container of another bridge to answer',
+  })
   await sh('ip link del br-other')
 })
 

@@ -13,6 +13,7 @@ const CALL_MS = 10_000
 const networkSchema = z.object({
   Id: z.string().min(1),
   Name: z.string(),
+  Scope: goText,
   Internal: goFlag,
   IPAM: z.object({
     Driver: goText,
@@ -68,7 +69,8 @@ export function dockerNetworks(options: DockerNetworksOptions): KnownNetworks {
         const answer: unknown = await ask(() => docker.getNetwork(Id).inspect()).catch(
           unlessMissing,
         )
-        if (answer !== null) known.push(knownNetwork(answer, driver))
+        const network = answer === null ? null : knownNetwork(answer, driver)
+        if (network !== null) known.push(network)
       }
       return known
     },
@@ -82,9 +84,13 @@ export function dockerNetworks(options: DockerNetworksOptions): KnownNetworks {
   }
 }
 
-/** What Docker says of one network, in our terms. */
-export function knownNetwork(answer: unknown, driver: string): KnownNetwork {
-  const { Id, Name, Internal, IPAM, Options, Containers } = networkSchema.parse(answer)
+/**
+ * What Docker says of one network, in our terms.
+ * @returns null for a network of a swarm that has no task on this host: only its managers know of it
+ */
+export function knownNetwork(answer: unknown, driver: string): KnownNetwork | null {
+  const { Id, Name, Scope, Internal, IPAM, Options, Containers } = networkSchema.parse(answer)
+  if (Scope === 'swarm' && !Containers) return null
   const [config] = IPAM.Config ?? []
   const ipam =
     IPAM.Driver === 'null' ? 'null' : isDriver(IPAM.Driver, driver) ? 'overlay-ts' : 'docker'

@@ -46,8 +46,8 @@ export function decideRebuild(
 
 /**
  * What becomes of networks that are still known while the journal, or this host's identity with it,
- * was lost. A lease names its network by an id that nobody but this host's own engine has made up,
- * so such a lease was this host's: under its present identity, or under an earlier one if the lease
+ * was lost. A lease names its network by an id that nobody but this host's own engine has made up, or
+ * the swarm that it belongs to, in which every host has a lease for it. So such a lease was this host's: under its present identity, or under an earlier one if the lease
  * gives this host's address and nobody is alive under that identity. A copy of the machine has the same
  * ids, but either the original is alive or its leases give another address.
  */
@@ -56,9 +56,7 @@ export function judgeNetworks(
   known: readonly KnownNetwork[],
   by: Rebuilder,
 ): RebuildPlan {
-  const leases = new Map(
-    view.subnets.values().flatMap((lease) => (lease.networkId ? [[lease.networkId, lease]] : [])),
-  )
+  const leases = leasesByNetwork(view, by)
   const former = formerIdentities(known, leases, view, by)
   const found: Found[] = []
   const waiting = new Map<string, string>()
@@ -86,6 +84,19 @@ export function judgeNetworks(
     }
   }
   return { found, waiting, lost, former }
+}
+
+/** Of the leases for one network the one that is most likely this host's. */
+function leasesByNetwork(view: ClusterView, by: Rebuilder): ReadonlyMap<string, SubnetLease> {
+  const likelihood = ({ hostId, publicIp }: SubnetLease): number =>
+    hostId === by.hostId ? 2 : Number(publicIp === by.publicIp)
+  const leases = new Map<string, SubnetLease>()
+  for (const lease of view.subnets.values()) {
+    if (!lease.networkId) continue
+    const other = leases.get(lease.networkId)
+    if (!other || likelihood(other) < likelihood(lease)) leases.set(lease.networkId, lease)
+  }
+  return leases
 }
 
 function formerIdentities(

@@ -170,3 +170,23 @@ test('more networks than one transaction holds wait for their turn', () => {
   assert.equal(decision.result.waiting.size, 3)
   assert.ok(decision.operations.length <= 100)
 })
+
+test('a network of a swarm has a lease on every host; this host’s is found, whichever stands first', () => {
+  const own = { hostId: OTHER, publicIp: HERE, networkId: 'n' }
+  const foreign = { hostId: THIRD, publicIp: ELSEWHERE, networkId: 'n' }
+  for (const [first, second] of [
+    [own, foreign],
+    [foreign, own],
+  ] as const) {
+    const view = clusterOf({
+      'subnets/10.47.128.0-24': lease(first),
+      'subnets/10.47.129.0-24': lease(second),
+      [`hosts/${THIRD}`]: host('host-98', '172.18.10.98'),
+    })
+    const { found } = judgeNetworks(view, [known('n')], by())
+    assert.deepEqual(
+      found.map((each) => each.lease.publicIp),
+      [HERE],
+    )
+  }
+})

@@ -53,7 +53,7 @@ test('a network is what Docker shows of it, with the containers that run', () =>
 
 test('its address management is told by the name of its driver', () => {
   const ipamOf = (Driver: string): string =>
-    knownNetwork({ ...ANSWER, IPAM: { Driver, Config: null } }, 'overlay-ts').ipam
+    knownNetwork({ ...ANSWER, IPAM: { Driver, Config: null } }, 'overlay-ts')?.ipam ?? 'none'
   assert.equal(ipamOf('default'), 'docker')
   assert.equal(ipamOf('null'), 'null')
   assert.equal(ipamOf('registry.example/overlay-ts:1.0'), 'overlay-ts')
@@ -65,9 +65,17 @@ test("reserved addresses come without their lengths, and Go's empty values are e
     { Subnet: '10.40.0.0/16', AuxiliaryAddresses: { a: '10.40.5.9', b: '10.40.5.8/24' } },
   ]
   const bare = { ...ANSWER, IPAM: { Driver: 'default', Config }, Options: null, Containers: null }
-  const { reserved, gateway, mtu, endpoints } = knownNetwork(bare, 'overlay-ts')
+  const { reserved, gateway, mtu, endpoints } = knownNetwork(bare, 'overlay-ts')!
   assert.deepEqual(
     [reserved, gateway, mtu, endpoints],
     [['10.40.5.9', '10.40.5.8'], null, null, []],
   )
+})
+
+test('a network of a swarm is this host’s only while it is on this host', () => {
+  const swarm = { ...ANSWER, Scope: 'swarm' }
+  assert.equal(knownNetwork(swarm, 'overlay-ts')?.id, ANSWER.Id)
+  assert.equal(knownNetwork({ ...swarm, Containers: {} }, 'overlay-ts')?.id, ANSWER.Id)
+  const elsewhere = { ...swarm, IPAM: { Driver: 'overlay-ts', Config: [] }, Containers: null }
+  assert.equal(knownNetwork(elsewhere, 'overlay-ts'), null)
 })

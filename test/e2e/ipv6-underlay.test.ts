@@ -77,11 +77,12 @@ describe('two hosts that only IPv6 connects', () => {
   inLab('let containers reach each other by their own addresses, in VXLAN over IPv6', async () => {
     await using capture = await Capture.start(lab, here.name)
     for (const form of USED) await assertConnected(form)
-    await capture.stop()
     const [mine, other] = [address6(here), address6(there)]
     for (const way of [`src ${mine} and dst ${other}`, `src ${other} and dst ${mine}`]) {
-      assert.notDeepEqual(await capture.packets(`${way} and udp dst port 8472`), [], way)
+      const tunnelled = `${way} and udp dst port 8472`
+      await waitFor(async () => (await capture.packets(tunnelled)).length > 0, { what: tunnelled })
     }
+    await capture.stop()
     assert.deepEqual(await capture.packets('ip and (tcp or udp)'), [])
   })
 

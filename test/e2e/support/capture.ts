@@ -22,8 +22,19 @@ export class Capture implements AsyncDisposable {
   /** Starts capturing at the switch's side of the cable and waits until it does. */
   static async start(lab: Lab, machine: string): Promise<Capture> {
     const file = `/tmp/ovt-${process.pid}-capture-${++made}.pcap`
-    // Headers are enough, and written as they come.
-    const words = ['tcpdump', '-i', portName(machine), '-n', '-U', '-s', '128', '-B', '8192']
+    // Headers are enough; the kernel hands them over, and they are written, as they come.
+    const words = [
+      'tcpdump',
+      '-i',
+      portName(machine),
+      '-n',
+      '-U',
+      '-s',
+      '128',
+      '-B',
+      '8192',
+      '--immediate-mode',
+    ]
     const tcpdump = spawn(
       'ip',
       ['netns', 'exec', lab.switch.netns, ...words, '-Z', 'root', '-w', file],

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Makes, inside a machine of the lab, a root file system of its own, and runs the real systemd there as process 1 of a
 # process namespace. All that is written lands in memory: the real machine's files lie beneath it and cannot be reached.
-# The machine's network, /run and dockerd are shared with it. Arguments: the machine's control group.
+# The machine's network, /run and dockerd are shared with it. Arguments: the machine's control group, and a folder that
+# is seen in there wherever it lies, to read.
 set -eu
-group=$1
+group=$1 folder=$2
 
 case "$(readlink /proc/self/ns/mnt)" in
 "$(readlink /proc/1/ns/mnt)") ;;
@@ -20,6 +21,9 @@ for folder in lib/systemd/system etc/systemd/system; do mount -t tmpfs -o mode=7
 mount -t tmpfs -o mode=1777 none tmp
 mount -t tmpfs -o mode=1777 none var/tmp
 mount -t tmpfs -o mode=755 none opt
+mkdir -p ".$folder"
+mount --bind "$folder" ".$folder"
+mount -o remount,bind,ro ".$folder"
 # The mounts of network sandboxes that dockerd makes out there are seen in here.
 mount --make-shared /run
 mount --bind /run run

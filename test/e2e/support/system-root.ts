@@ -6,12 +6,13 @@ import type { DockerHost } from '../../../lab/docker-host.ts'
 import { netnsName } from '../../../lab/record.ts'
 import { OverlayError } from '../../../src/errors.ts'
 import { childrenOf } from '../../../lab/proc.ts'
+import { ROOT } from '../../support/source-file.ts'
 
 const SCRIPT = join(import.meta.dirname, 'system-root.sh')
 
 /**
  * A root file system of its own in a lab's host, with the real systemd as its process 1: a freshly installed machine that
- * nothing written can leave. It has the host's network, /run and dockerd; units are only what is installed into it.
+ * nothing written can leave. It has the host's network, /run and dockerd, and this project to read; units are only what is installed into it.
  */
 export class SystemRoot {
   readonly host: DockerHost
@@ -25,7 +26,7 @@ export class SystemRoot {
   /** @param lab the name of the host's lab */
   async start(lab: string): Promise<void> {
     await this.#daemon.start({
-      argv: ['sh', SCRIPT, netnsName(lab, this.host.name)],
+      argv: ['sh', SCRIPT, netnsName(lab, this.host.name), ROOT],
       ready: async () => (await this.exec('systemctl', 'is-system-running')) === 'running',
     })
   }

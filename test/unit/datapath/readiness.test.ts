@@ -18,7 +18,8 @@ test('of many descriptors those that have something are known, until it is taken
   })
   const readiness = new Readiness(memory, events)
   left.defer(() => readiness.close())
-  const ready = (): number[] => events.flatMap((_, index) => (readiness.isReady(index) ? index : []))
+  const ready = (): number[] =>
+    events.flatMap((_, index) => (readiness.isReady(index) ? index : []))
 
   assert.equal(readiness.wait(0), false)
   assert.deepEqual(ready(), [])

@@ -1,10 +1,24 @@
 import { join } from 'node:path'
 import { z } from 'zod'
-import { addressPoolRecord } from '../ipam/address-pool-record.ts'
+import { addressPool6Record, addressPoolRecord } from '../ipam/address-pool-record.ts'
 import type { Log } from '../log.ts'
 import { JournalTable } from './journal-table.ts'
 
 const cidrText = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/)
+const cidr6Text = z.string().regex(/^[\da-f:.]+\/\d+$/)
+
+/** The IPv6 half of a held subnet. */
+const heldSubnet6Schema = z.object({
+  /** "fd0d:cafe:1:5::/64", the length that containers see. */
+  subnet: cidr6Text,
+  /** The overlay's; null for routed subnets. */
+  pool: cidr6Text.nullable(),
+  /** The bridge's address. */
+  gateway: z.ipv6(),
+  /** null where Docker's own IPAM gives the addresses. */
+  addresses: addressPool6Record.nullable(),
+})
+export type HeldSubnet6 = z.infer<typeof heldSubnet6Schema>
 
 /** A subnet that this host holds, from the moment it is leased until its network is gone. */
 export const heldSubnetSchema = z.object({
@@ -26,6 +40,8 @@ export const heldSubnetSchema = z.object({
   since: z.number(),
   /** null where Docker's own IPAM gives the addresses. */
   addresses: addressPoolRecord.nullable(),
+  /** null without IPv6 inside. */
+  ipv6: heldSubnet6Schema.nullable().default(null),
 })
 export type HeldSubnet = z.infer<typeof heldSubnetSchema>
 
@@ -38,6 +54,8 @@ export const networkSchema = z.object({
   /** Docker's name for it, once the event stream told. */
   name: z.string().nullable(),
   internal: z.boolean(),
+  /** False where Docker was asked for IPv6 alone (`--ipv4=false`): the containers' IPv4 addresses are then ours only. */
+  ipv4: z.boolean().default(true),
   /** As asked with `-o mtu=`; null follows the underlay. */
   mtu: z.int().nullable(),
   /** Whose the way out and published ports are: Docker's docker_gwbridge, or this network's own bridge. */
@@ -64,13 +82,19 @@ export const endpointSchema = z.object({
   networkId: z.string().min(1),
   /** "10.33.5.2/17" */
   address: cidrText,
+  /** "fd0d:cafe:1:5::2/64"; null without IPv6 inside. */
+  address6: cidr6Text.nullable().default(null),
   mac: z.string(),
   /** What the request left open and the plugin answered: repeated word for word on a retry. */
-  answered: z.object({ address: z.boolean(), mac: z.boolean() }),
+  answered: z.object({
+    address: z.boolean(),
+    address6: z.boolean().default(false),
+    mac: z.boolean(),
+  }),
   /** Path of the container's network namespace between Join and Leave. */
   sandbox: z.string().nullable(),
-  /** The subnets that Join gave static routes to. */
-  joinedRoutes: z.array(cidrText),
+  /** The subnets of either family that Join gave static routes to. */
+  joinedRoutes: z.array(z.union([cidrText, cidr6Text])),
   /** Milliseconds since the epoch; 0 before Join. */
   joinedAt: z.number(),
   /** Published by this plugin; those that Docker publishes are its own affair. */

@@ -25,7 +25,7 @@ export interface Bridge {
   readonly name: string
   readonly mac: Mac
   readonly mtu: number
-  /** "10.32.5.1/24"; usually one. */
+  /** "10.32.5.1/24" and "fd00:32:0:5::1/64"; usually one of a family. */
   readonly addresses: readonly string[]
   /** Answer ARP for remote addresses of a pooled overlay (proxy_arp with proxy_delay 0). */
   readonly proxyArp: boolean
@@ -38,7 +38,7 @@ export interface Tun {
   readonly queueLength: number
   /** Queueing discipline at its root (tc(8)), where the kernel has it. */
   readonly qdisc: string
-  /** "10.32.5.0/32", one for each leased subnet. */
+  /** "10.32.5.0/32" and "fd00:32:0:5::/128", one for each leased subnet. */
   readonly addresses: readonly string[]
 }
 
@@ -56,7 +56,7 @@ export interface BridgePort {
 
 export interface Route {
   readonly type: 'unicast' | 'blackhole' | 'unreachable'
-  /** "10.33.0.0/17" */
+  /** "10.33.0.0/17", "fd00:33::/48"; the family of `src` and `via` is the same. */
   readonly to: string
   readonly dev?: string
   readonly via?: string
@@ -67,7 +67,7 @@ export interface Route {
   readonly mtu?: number
 }
 
-/** A forwarding allowed by the isolation table: from one link to another, both prefixes matched. */
+/** A forwarding allowed by the isolation table: from one link to another, both prefixes, of one family, matched. */
 export interface AllowedFlow {
   readonly fromLink: string
   readonly toLink: string

@@ -1,6 +1,8 @@
 import type { Cidr } from '../net/cidr.ts'
+import type { Cidr6 } from '../net/cidr6.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Ipv4 } from '../net/ipv4.ts'
+import type { Ipv6 } from '../net/ipv6.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
 
@@ -23,7 +25,14 @@ export interface ClusterConfig {
   readonly port: number
 }
 
-/** `<prefix>/subnets/10.32.5.0-24`: this subnet is behind that host. */
+/** The IPv6 half of a lease of both families; its subnet stands in the key. */
+export interface Ipv6Half {
+  readonly subnet: Cidr6
+  /** The overlay's, for pooled leases. */
+  readonly pool: Cidr6 | null
+}
+
+/** `<prefix>/subnets/10.32.5.0-24` or `…/10.32.5.0-24&fd00:32:0:5::-64`: these subnets are behind that host. */
 export interface SubnetLease {
   readonly key: string
   readonly modRevision: string
@@ -40,6 +49,8 @@ export interface SubnetLease {
   readonly kind: LeaseKind
   /** The pool the subnet was cut from, for pooled leases. */
   readonly pool: Cidr | null
+  /** null without IPv6 inside, and on a foreign flannel host, whose IPv6 has a tunnel of its own. */
+  readonly ipv6: Ipv6Half | null
   /** The overlay MTU that the host offers; null on a foreign flannel host. */
   readonly mtu: number | null
   /** The host's own identity of the network that lives in it; null before there is one, or on a foreign flannel host. */
@@ -54,6 +65,8 @@ export interface OverlayRecord {
   readonly vni: Vni
   readonly pool: Cidr | null
   readonly subnetLength: number | null
+  /** Of a pooled overlay in which somebody asked for IPv6. */
+  readonly pool6: Cidr6 | null
 }
 
 /** `<prefix>/hosts/<HostID>`: alive, and who it is. */
@@ -74,6 +87,7 @@ export interface EndpointRecord {
   readonly modRevision: string
   readonly subnet: Cidr
   readonly ip: Ipv4
+  readonly ipv6: Ipv6 | null
   readonly mac: Mac
   readonly endpointId: string
   readonly name: string | null

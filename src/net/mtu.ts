@@ -14,6 +14,9 @@ export const IPV6_OVERHEAD = 40 + 8 + 8 + 14
 /** What every IPv4 host must be able to receive (RFC 791 section 3.2); below it no overlay is offered. */
 export const MIN_OVERLAY_MTU = 576
 
+/** What every link that carries IPv6 must carry in one packet (RFC 8200 section 5). */
+export const MIN_IPV6_MTU = 1280
+
 /** The overlay MTU over an underlay of that MTU. */
 export function overlayMtu(underlayMtu: number, underlay: 'ipv4' | 'ipv6' = 'ipv4'): number {
   return underlayMtu - (underlay === 'ipv4' ? IPV4_OVERHEAD : IPV6_OVERHEAD)

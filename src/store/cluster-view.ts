@@ -96,6 +96,8 @@ export interface EndpointRecord {
 /** A key that was read, found wrong and left out of the view. */
 export interface StoreProblem {
   readonly key: string
+  /** Where only this part of the key was left out. */
+  readonly part?: 'IPv6'
   readonly reason: string
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { messageOf, OverlayError } from '../errors.ts'
 import { parseCidr, type Cidr } from '../net/cidr.ts'
+import { parseCidr6, type Cidr6 } from '../net/cidr6.ts'
 import { parseIp, type Ip } from '../net/ip.ts'
 import { parseIpv4, type Ipv4 } from '../net/ipv4.ts'
 import { parseIpv6, type Ipv6 } from '../net/ipv6.ts'
@@ -22,6 +23,7 @@ export const ipv4Field: z.ZodType<Ipv4, string> = textField(parseIpv4)
 export const ipv6Field: z.ZodType<Ipv6, string> = textField(parseIpv6)
 export const ipField: z.ZodType<Ip, string> = textField(parseIp)
 export const cidrField: z.ZodType<Cidr, string> = textField(parseCidr)
+export const cidr6Field: z.ZodType<Cidr6, string> = textField(parseCidr6)
 export const macField: z.ZodType<Mac, string> = textField(parseMac)
 
 /** "/Backend/Type: Invalid input: …" for the first thing that is wrong (RFC 6901 pointer). */

@@ -1,12 +1,14 @@
 import { OverlayError } from '../errors.ts'
 import { containsIp, parseCidr, type Cidr } from '../net/cidr.ts'
+import { parseCidr6, type Cidr6 } from '../net/cidr6.ts'
 import { formatIpv4, parseIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { formatIpv6 } from '../net/ipv6.ts'
 import { isOverlayName } from './overlay-name.ts'
 
 /** What a key speaks of. */
 export type ParsedKey =
   | { readonly kind: 'config' }
-  | { readonly kind: 'subnet'; readonly subnet: Cidr }
+  | { readonly kind: 'subnet'; readonly subnet: Cidr; readonly subnet6: Cidr6 | null }
   | { readonly kind: 'overlay'; readonly name: string }
   | { readonly kind: 'endpoint'; readonly subnet: Cidr; readonly ip: Ipv4 }
   | { readonly kind: 'host'; readonly hostId: string }
@@ -21,7 +23,8 @@ export interface Keyspace {
   /** "/overlay-ts/": what a range read or a watch of everything asks for. */
   readonly root: string
   config(): string
-  subnet(subnet: Cidr): string
+  /** Of a lease: an IPv4 subnet, and the IPv6 one that is behind the same host. */
+  subnet(subnet: Cidr, subnet6?: Cidr6 | null): string
   overlay(name: string): string
   endpoint(subnet: Cidr, ip: Ipv4): string
   host(hostId: string): string
@@ -34,9 +37,6 @@ export interface Keyspace {
 
 const HOST_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/
 
-/** "10.32.5.0-24", and "10.32.5.0-24&fd00:0:0:1::-64" on a dual-stack flannel host (IPv4 part read). */
-const SUBNET = /^(\d+\.\d+\.\d+\.\d+)-(\d+)(?:&[a-f\d:]+-\d+)?$/
-
 /** Whether a host identity can stand in a key. */
 export function isHostId(text: string): boolean {
   return HOST_ID.test(text)
@@ -47,9 +47,24 @@ function spell(subnet: Cidr): string {
   return `${formatIpv4(subnet.base)}-${subnet.length}`
 }
 
-function readSubnet(text: string): Cidr | null {
-  const [, base, length] = SUBNET.exec(text) ?? []
-  return base === undefined ? null : attempt(() => parseCidr(`${base}/${length}`))
+/** The same of both families, "10.32.5.0-24&fd00:32:0:5::-64", IPv6 in the form of RFC 5952. */
+function spellBoth(subnet: Cidr, subnet6: Cidr6 | null | undefined): string {
+  if (!subnet6) return spell(subnet)
+  return `${spell(subnet)}&${formatIpv6(subnet6.address)}-${subnet6.length}`
+}
+
+/** "10.32.5.0-24" as "10.32.5.0/24". */
+const slashed = (text: string): string => text.replace(/-(?=\d+$)/, '/')
+
+const readSubnet = (text: string): Cidr | null => attempt(() => parseCidr(slashed(text)))
+
+/** A subnet has one spelling, or one could be leased twice. */
+function readLease(text: string): ParsedKey | null {
+  const [text4 = '', text6] = text.split('&')
+  const subnet = readSubnet(text4)
+  const subnet6 = text6 === undefined ? null : attempt(() => parseCidr6(slashed(text6)))
+  if (subnet === null || spellBoth(subnet, subnet6) !== text) return null
+  return { kind: 'subnet', subnet, subnet6 }
 }
 
 function attempt<T>(read: () => T): T | null {
@@ -73,9 +88,10 @@ function readKey(parts: readonly string[]): ParsedKey | null {
   if (parts.length === 1 && folder === 'allocator') return { kind: 'allocator' }
   if (parts.length === 3 && folder === 'endpoints') return readEndpoint(name, last)
   if (parts.length !== 2) return null
-  if (folder === 'subnets' || folder === 'holders') {
+  if (folder === 'subnets') return readLease(name)
+  if (folder === 'holders') {
     const subnet = readSubnet(name)
-    return subnet && { kind: folder === 'subnets' ? 'subnet' : 'holder', subnet }
+    return subnet && { kind: 'holder', subnet }
   }
   if (folder === 'overlays') return isOverlayName(name) ? { kind: 'overlay', name } : null
   if (folder === 'hosts') return isHostId(name) ? { kind: 'host', hostId: name } : null
@@ -94,7 +110,7 @@ export function createKeyspace(text: string): Keyspace {
     prefix,
     root,
     config: () => `${root}config`,
-    subnet: (subnet) => `${root}subnets/${spell(subnet)}`,
+    subnet: (subnet, subnet6) => `${root}subnets/${spellBoth(subnet, subnet6)}`,
     overlay: (name) => `${root}overlays/${name}`,
     endpoint: (subnet, ip) => `${root}endpoints/${spell(subnet)}/${formatIpv4(ip)}`,
     host: (hostId) => `${root}hosts/${hostId}`,

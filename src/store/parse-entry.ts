@@ -39,10 +39,10 @@ function understand(entry: Entry, parsed: ParsedKey): ParsedEntry {
     case 'config':
       return { kind: 'config', record: decodeConfig(value) }
     case 'subnet': {
-      const { subnet } = parsed
+      const { subnet, subnet6 } = parsed
       return {
         kind: 'subnet',
-        record: { ...at, subnet, ...decodeSubnet(value, subnet) },
+        record: { ...at, subnet, ...decodeSubnet(value, subnet, subnet6) },
         createRevision,
       }
     }

@@ -1,4 +1,6 @@
+import { specialPrefix6 } from '../ipam/special-prefix6.ts'
 import { containsCidr, formatCidr, type Cidr } from '../net/cidr.ts'
+import { formatCidr6, type Cidr6 } from '../net/cidr6.ts'
 import type {
   ClusterConfig,
   ClusterView,
@@ -52,7 +54,29 @@ function soundOverlays(
       vnis.set(vni, name)
     }
   }
-  return overlays
+  return soundPools6(overlays, problems)
+}
+
+/** Of two overlays with overlapping IPv6 pools the older keeps its own; the younger goes on without. */
+function soundPools6(
+  overlays: ReadonlyMap<string, OverlayRecord>,
+  problems: StoreProblem[],
+): Map<string, OverlayRecord> {
+  const records = [...overlays.values()]
+  const pools = new DisjointPrefixes<string>(records.flatMap(({ pool6 }) => pool6?.length ?? []))
+  const sound = records.map((record): OverlayRecord => {
+    const { key, name, pool6 } = record
+    if (pool6 === null) return record
+    const older = pools.add(pool6, name)
+    if (older === null) return record
+    problems.push({
+      key,
+      part: 'IPv6',
+      reason: `has the pool ${formatCidr6(pool6)}, which overlaps that of the older overlay "${older}"`,
+    })
+    return { ...record, pool6: null }
+  })
+  return new Map(sound.map((record) => [record.name, record]))
 }
 
 /** Why a lease has no business where it is, or null. Without a config there is no Network to be outside of. */
@@ -84,15 +108,45 @@ function soundSubnets(
     const reason = misplaced(record, config, pools)
     const older = reason === null ? taken.add(subnet, record) : null
     if (reason !== null) problems.push({ key, reason })
-    else if (older !== null) problems.push({ key, reason: overlapReason(older) })
+    else if (older !== null)
+      problems.push({ key, reason: overlapReason(formatCidr(older.subnet), older) })
     else subnets.set(formatCidr(subnet), record)
   }
-  return subnets
+  return soundHalves(subnets, problems)
 }
 
-function overlapReason(older: SubnetLease): string {
-  const holder = older.hostId === null ? '' : ` of host ${older.hostId}`
-  return `overlaps the older lease ${formatCidr(older.subnet)}${holder}`
+/** Of two leases with overlapping IPv6 subnets the older keeps its own; the younger goes on without. */
+function soundHalves(
+  leases: ReadonlyMap<string, SubnetLease>,
+  problems: StoreProblem[],
+): Map<string, SubnetLease> {
+  const halves = new DisjointPrefixes<SubnetLease>(
+    leases.values().flatMap(({ ipv6 }) => (ipv6 ? [ipv6.subnet.length] : [])),
+  )
+  const withSoundHalf = (lease: SubnetLease): SubnetLease => {
+    if (lease.ipv6 === null) return lease
+    const reason = unsoundHalf(lease, lease.ipv6.subnet, halves)
+    if (reason === null) return lease
+    problems.push({ key: lease.key, part: 'IPv6', reason })
+    return { ...lease, ipv6: null }
+  }
+  return new Map(leases.entries().map(([text, lease]) => [text, withSoundHalf(lease)]))
+}
+
+function unsoundHalf(
+  lease: SubnetLease,
+  subnet: Cidr6,
+  halves: DisjointPrefixes<SubnetLease>,
+): string | null {
+  const special = specialPrefix6(subnet)
+  if (special !== null) return special
+  const older = halves.add(subnet, lease)
+  return older?.ipv6 ? overlapReason(formatCidr6(older.ipv6.subnet), older) : null
+}
+
+function overlapReason(subnet: string, { hostId }: SubnetLease): string {
+  const holder = hostId === null ? '' : ` of host ${hostId}`
+  return `overlaps the older lease ${subnet}${holder}`
 }
 
 /**

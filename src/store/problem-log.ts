@@ -19,12 +19,13 @@ export class ProblemLog {
   /** @param problems all that stand now */
   note(problems: readonly StoreProblem[]): void {
     const now = new Set<string>()
-    for (const { key, reason } of problems) {
+    for (const { key, part, reason } of problems) {
       const id = `${key}\n${reason}`
       now.add(id)
       if (this.#known.has(id)) continue
       this.#total += 1
-      this.#log.warn({ key }, `etcd key ${key} is ignored: ${reason}`)
+      const what = part === undefined ? '' : `the ${part} part of `
+      this.#log.warn({ key }, `${what}etcd key ${key} is ignored: ${reason}`)
     }
     this.#known = now
   }

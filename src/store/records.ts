@@ -1,12 +1,21 @@
 import { z } from 'zod'
 import { containsCidr, formatCidr, type Cidr } from '../net/cidr.ts'
+import { containsCidr6, formatCidr6, type Cidr6 } from '../net/cidr6.ts'
 import { isIpv4, type Ip } from '../net/ip.ts'
 import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
 import { formatIp, formatIpv6, type Ipv6 } from '../net/ipv6.ts'
 import { MIN_OVERLAY_MTU } from '../net/mtu.ts'
 import { MAX_VNI } from '../net/vni.ts'
 import type { EndpointRecord, HostRecord, OverlayRecord, SubnetLease } from './cluster-view.ts'
-import { cidrField, decodeJson, ipField, ipv4Field, ipv6Field, macField } from './json-value.ts'
+import {
+  cidr6Field,
+  cidrField,
+  decodeJson,
+  ipField,
+  ipv4Field,
+  ipv6Field,
+  macField,
+} from './json-value.ts'
 import { isHostId } from './keyspace.ts'
 import { isOverlayName } from './overlay-name.ts'
 
@@ -41,6 +50,7 @@ const subnetSchema = z.object({
   Overlay: overlayField.nullish(),
   Kind: z.enum(['pooled', 'routed', 'docker']).nullish(),
   Pool: cidrField.nullish(),
+  Pool6: cidr6Field.nullish(),
   MTU: mtuField.nullish(),
   NetworkID: z.string().min(1).nullish(),
 })
@@ -60,8 +70,13 @@ const publicIps = (ip: Ip): { PublicIP: string; PublicIPv6: string | null } =>
     ? { PublicIP: formatIpv4(ip), PublicIPv6: null }
     : { PublicIP: formatIpv4(NOWHERE), PublicIPv6: formatIpv6(ip) }
 
-/** `<prefix>/subnets/…`, ours or flannel's. @throws OverlayError bad_input */
-export function decodeSubnet(text: string, subnet: Cidr): SubnetValue {
+/**
+ * `<prefix>/subnets/…`, ours or flannel's. The IPv6 subnet of a flannel host is behind a tunnel of its
+ * own (BackendV6Data), which is not read.
+ * @param subnet6 as the key has it
+ * @throws OverlayError bad_input
+ */
+export function decodeSubnet(text: string, subnet: Cidr, subnet6: Cidr6 | null): SubnetValue {
   const schema = subnetSchema
     .refine((value) => value.Kind !== 'pooled' || value.Pool, {
       path: ['Pool'],
@@ -70,6 +85,14 @@ export function decodeSubnet(text: string, subnet: Cidr): SubnetValue {
     .refine((value) => !value.Pool || containsCidr(value.Pool, subnet), {
       path: ['Pool'],
       message: `does not contain ${formatCidr(subnet)}`,
+    })
+    .refine((value) => !subnet6 || !value.HostID || value.Kind !== 'pooled' || value.Pool6, {
+      path: ['Pool6'],
+      message: 'is missing, and a pooled IPv6 subnet has one',
+    })
+    .refine((value) => !subnet6 || !value.Pool6 || containsCidr6(value.Pool6, subnet6), {
+      path: ['Pool6'],
+      message: `does not contain ${subnet6 && formatCidr6(subnet6)}`,
     })
     .refine((value) => value.PublicIP !== NOWHERE || value.PublicIPv6, {
       path: ['PublicIP'],
@@ -84,6 +107,7 @@ export function decodeSubnet(text: string, subnet: Cidr): SubnetValue {
     overlay: value.Overlay ?? null,
     kind: value.Kind ?? 'routed',
     pool: value.Pool ?? null,
+    ipv6: subnet6 && value.HostID ? { subnet: subnet6, pool: value.Pool6 ?? null } : null,
     mtu: value.MTU ?? null,
     networkId: value.NetworkID ?? null,
   }
@@ -106,6 +130,7 @@ export function encodeSubnet(value: SubnetValue): string {
     Overlay: value.overlay,
     Kind: value.kind,
     Pool: value.pool && formatCidr(value.pool),
+    ...(value.ipv6?.pool && { Pool6: formatCidr6(value.ipv6.pool) }),
     MTU: value.mtu,
     NetworkID: value.networkId,
   })
@@ -116,16 +141,26 @@ const overlaySchema = z
     VNI: vniField.min(1),
     Pool: cidrField.nullish(),
     SubnetLen: z.int().min(1).max(30).nullish(),
+    Pool6: cidr6Field.nullish(),
   })
   .refine((value) => !value.Pool || !value.SubnetLen || value.SubnetLen >= value.Pool.length, {
     path: ['SubnetLen'],
     message: 'is wider than the pool',
   })
+  .refine((value) => value.Pool || !value.Pool6, {
+    path: ['Pool6'],
+    message: 'is of an overlay without a Pool, which is routed and has none',
+  })
 
 /** `<prefix>/overlays/<name>`. @throws OverlayError bad_input */
 export function decodeOverlay(text: string): OverlayValue {
   const value = decodeJson(overlaySchema, text)
-  return { vni: value.VNI, pool: value.Pool ?? null, subnetLength: value.SubnetLen ?? null }
+  return {
+    vni: value.VNI,
+    pool: value.Pool ?? null,
+    subnetLength: value.SubnetLen ?? null,
+    pool6: value.Pool6 ?? null,
+  }
 }
 
 export function encodeOverlay(value: OverlayValue): string {
@@ -133,6 +168,7 @@ export function encodeOverlay(value: OverlayValue): string {
     VNI: value.vni,
     Pool: value.pool && formatCidr(value.pool),
     SubnetLen: value.subnetLength,
+    ...(value.pool6 && { Pool6: formatCidr6(value.pool6) }),
   })
 }
 
@@ -170,16 +206,27 @@ const endpointSchema = z.object({
   EndpointID: z.string().min(1),
   MAC: macField,
   Name: z.string().nullish(),
+  IPv6: ipv6Field.nullish(),
 })
 
 /** `<prefix>/endpoints/<subnet>/<ip>`. @throws OverlayError bad_input */
 export function decodeEndpoint(text: string): EndpointValue {
   const value = decodeJson(endpointSchema, text)
-  return { endpointId: value.EndpointID, mac: value.MAC, name: value.Name ?? null }
+  return {
+    endpointId: value.EndpointID,
+    mac: value.MAC,
+    name: value.Name ?? null,
+    ipv6: value.IPv6 ?? null,
+  }
 }
 
 export function encodeEndpoint(value: EndpointValue): string {
-  return JSON.stringify({ EndpointID: value.endpointId, MAC: value.mac, Name: value.name })
+  return JSON.stringify({
+    EndpointID: value.endpointId,
+    MAC: value.mac,
+    Name: value.name,
+    ...(value.ipv6 !== null && { IPv6: formatIpv6(value.ipv6) }),
+  })
 }
 
 const holderSchema = z.object({ HostID: hostIdField })

@@ -41,5 +41,5 @@ export function choosePool({ network, length, kept, taken, clash }: PoolWish): C
       `${formatCidr(network)} has no free /${length} pool: ${usable} of ${usable} are taken; a longer --ipam-opt pool-len= (POOL_LEN) fits more, or give one outside with --subnet`,
     )
   }
-  return firstUsable({ within: network, length, free, start: 0, clash, noun: 'pool' })
+  return firstUsable({ within: network, length, slotAt, free, start: 0, clash, noun: 'pool' })
 }

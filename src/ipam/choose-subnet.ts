@@ -39,7 +39,7 @@ export function chooseSubnet(wish: SubnetWish): Cidr {
   if (held && isAmong(free, within, length, held) && clash(held) === null) return held
 
   const start = Math.min(Math.floor(random() * count), count - 1)
-  return firstUsable({ within, length, free, start, clash, noun: 'subnet' })
+  return firstUsable({ within, length, slotAt, free, start, clash, noun: 'subnet' })
 }
 
 function allowedSlots({ within, length, skipFirstAndLast, min, max }: SubnetWish): Run {

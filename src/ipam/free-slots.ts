@@ -46,10 +46,14 @@ export function freeRuns(
       from: slotOf(within, length, Math.max(cidr.base, within.base)),
       to: slotOf(within, length, Math.min(lastOf(cidr), lastOf(within))),
     }))
-    .sort((a, b) => a.from - b.from)
+  return runsBetween(range, busy)
+}
+
+/** What of `range` no run of `busy` touches, ascending; busy ones may overlap and come in any order. */
+export function runsBetween(range: Run, busy: readonly Run[]): readonly Run[] {
   const free: Run[] = []
   let next = range.from
-  for (const { from, to } of busy) {
+  for (const { from, to } of busy.toSorted((a, b) => a.from - b.from)) {
     if (from > next) free.push({ from: next, to: Math.min(from - 1, range.to) })
     next = Math.max(next, to + 1)
     if (next > range.to) break

@@ -20,30 +20,26 @@ export class Container {
 
   /** Its address in a Docker network; without a name in the only one it has. @throws OverlayError not_found */
   async ip(network?: string): Promise<string> {
-    const found = await this.networks()
-    const only = Object.keys(found).length === 1 ? Object.values(found)[0] : undefined
-    const ip = network === undefined ? only : found[network]
-    if (ip === undefined || ip === '') {
-      throw new OverlayError(
-        'not_found',
-        `container ${this.name} on ${this.host.name} has no one address in ${network ?? 'its network'}: ${JSON.stringify(found)}`,
-      )
-    }
-    return ip
+    return this.#oneOf(await this.networks(), network)
   }
 
-  /** Docker network name to address. */
-  async networks(): Promise<Record<string, string>> {
+  /** Its IPv6 address likewise. @throws OverlayError not_found */
+  async ip6(network?: string): Promise<string> {
+    return this.#oneOf(await this.networks('GlobalIPv6Address'), network)
+  }
+
+  /** Docker network name to address, "" where it has none of that family. */
+  async networks(
+    field: 'IPAddress' | 'GlobalIPv6Address' = 'IPAddress',
+  ): Promise<Record<string, string>> {
     const json = await this.host.docker(
       'inspect',
       '-f',
       '{{json .NetworkSettings.Networks}}',
       this.name,
     )
-    const networks = JSON.parse(json) as Record<string, { IPAddress: string }>
-    return Object.fromEntries(
-      Object.entries(networks).map(([name, { IPAddress }]) => [name, IPAddress]),
-    )
+    const networks = JSON.parse(json) as Record<string, Record<typeof field, string>>
+    return Object.fromEntries(Object.entries(networks).map(([name, each]) => [name, each[field]]))
   }
 
   /** The process number of its first process on the host, for `nsenter` there. */
@@ -77,5 +73,17 @@ export class Container {
 
   async remove(): Promise<void> {
     await this.host.docker('rm', '-f', '-v', this.name)
+  }
+
+  #oneOf(found: Record<string, string>, network: string | undefined): string {
+    const only = Object.keys(found).length === 1 ? Object.values(found)[0] : undefined
+    const ip = network === undefined ? only : found[network]
+    if (ip === undefined || ip === '') {
+      throw new OverlayError(
+        'not_found',
+        `container ${this.name} on ${this.host.name} has no one address in ${network ?? 'its network'}: ${JSON.stringify(found)}`,
+      )
+    }
+    return ip
   }
 }

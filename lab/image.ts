@@ -14,20 +14,22 @@ export const PEER_PORT = 7
 export const IMAGE_CHANGES = ['CMD ["/bin/serve"]']
 
 /**
- * A shell command that asks the UDP service at `address:port`, and ends with the answer, or after so many
- * seconds without one. socat by itself waits half a second for an answer once it has nothing more to say.
+ * A shell command that asks the UDP service at `address:port` or `[address]:port`, and ends with the answer, or after
+ * so many seconds without one. socat by itself waits half a second for an answer once it has nothing more to say.
  */
 export const udpQuestion = (to: string, seconds: number | string): string =>
-  `echo | socat -t ${seconds} -T ${seconds} - "UDP4:${to},null-eof"`
+  `echo | socat -t ${seconds} -T ${seconds} - "UDP${to.startsWith('[') ? 6 : 4}:${to},null-eof"`
 
 const PROGRAMS = ['/usr/bin/iperf3', '/usr/bin/sockperf', '/usr/bin/socat']
 
 const SERVE = `#!/bin/sh
-# GET /cgi-bin/peer gives the caller's address, GET /cgi-bin/name this container's host name; TCP and UDP port ${PEER_PORT} the caller's address.
+# GET /cgi-bin/peer gives the caller's address, GET /cgi-bin/name this container's host name; TCP and UDP port ${PEER_PORT}, over IPv6 too, the caller's address.
 socat TCP4-LISTEN:${PEER_PORT},fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' &
 # The shell reads the question: socat gives up on one that ended before it had passed the datagram on.
 # One datagram is all that comes, and the shell has 30 s to answer it; an empty one then says that it did.
 socat -t 30 UDP4-RECVFROM:${PEER_PORT},fork,shut-null SYSTEM:'read _; echo $SOCAT_PEERADDR' &
+socat TCP6-LISTEN:${PEER_PORT},fork,reuseaddr,ipv6only=1 SYSTEM:'echo $SOCAT_PEERADDR' &
+socat -t 30 UDP6-RECVFROM:${PEER_PORT},fork,shut-null,ipv6only=1 SYSTEM:'read _; echo $SOCAT_PEERADDR' &
 httpd -f -p 0.0.0.0:80 -h /www &
 # Process 1 ends on no signal but those it handles.
 trap 'exit 0' TERM INT

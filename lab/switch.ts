@@ -5,7 +5,8 @@ import { netnsName } from './record.ts'
 /** The name of the switch among a lab's machines. */
 export const SWITCH = 'switch'
 
-const BRIDGE = 'br0'
+/** The switch's own link. */
+export const BRIDGE = 'br0'
 
 /**
  * The wires of a lab: a namespace that holds a bridge, and the default gateway of all hosts as the

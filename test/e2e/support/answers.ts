@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Container } from '../../../lab/container.ts'
 import type { DockerHost } from '../../../lab/docker-host.ts'
 import { PEER_PORT, udpQuestion } from '../../../lab/image.ts'
+import { formatIpv6, parseIpv6 } from '../../../src/net/ipv6.ts'
 import { waitFor } from '../../support/wait.ts'
 
 /** Who asks: a container, or a host for itself. */
@@ -23,11 +24,16 @@ export const NO_ANSWER: Answer = { tcp: '', udp: '', icmp: false }
 const ASK = `seconds=$1; shift
 tcp() { echo "$1,tcp,$(timeout $seconds busybox wget -q -O - "http://$1/cgi-bin/peer" 2>/dev/null)"; }
 udp() { echo "$1,udp,$(${udpQuestion(`$1:${PEER_PORT}`, '$seconds')} 2>/dev/null)"; }
+tcp6() { echo "$1,tcp,$(timeout $seconds socat -u "TCP6:[$1]:${PEER_PORT}" - 2>/dev/null)"; }
+udp6() { echo "$1,udp,$(${udpQuestion(`[$1]:${PEER_PORT}`, '$seconds')} 2>/dev/null)"; }
 icmp() { busybox ping -q -c 1 -W $seconds "$1" >/dev/null 2>&1 && echo "$1,icmp,yes"; }
-for ip in "$@"; do tcp "$ip" & udp "$ip" & icmp "$ip" & done
+for ip in "$@"; do
+  case $ip in *:*) six=6 ;; *) six= ;; esac
+  tcp$six "$ip" & udp$six "$ip" & icmp "$ip" &
+done
 wait`
 
-/** Asks the lab's services at each address over TCP, UDP and ICMP which source they see; each is asked once. */
+/** Asks the lab's services at each address, of either family, over TCP, UDP and ICMP which source they see; each is asked once. */
 export async function answersFrom(
   asker: Asker,
   ips: readonly string[],
@@ -36,13 +42,19 @@ export async function answersFrom(
   const text = await asker.exec('busybox', 'sh', '-c', ASK, 'ask', String(seconds), ...ips)
   const lines = new Set(text.split('\n'))
   const source = (ip: string, way: string): string =>
-    [...lines].find((line) => line.startsWith(`${ip},${way},`))?.split(',')[2] ?? ''
+    written([...lines].find((line) => line.startsWith(`${ip},${way},`))?.split(',')[2] ?? '')
   return Object.fromEntries(
     ips.map((ip) => [
       ip,
       { tcp: source(ip, 'tcp'), udp: source(ip, 'udp'), icmp: lines.has(`${ip},icmp,yes`) },
     ]),
   )
+}
+
+/** An address as Docker writes it: socat gives IPv6 in brackets and with all its zeros. */
+function written(source: string): string {
+  const ipv6 = /^\[(.+)\]$/.exec(source)?.[1]
+  return ipv6 === undefined ? source : formatIpv6(parseIpv6(ipv6))
 }
 
 /** Waits until a service at each address answers at all; what it answers is the caller's to judge. */

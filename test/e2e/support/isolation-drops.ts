@@ -6,11 +6,6 @@ export async function isolationDrops(host: DockerHost): Promise<Record<Isolation
   const { isolation } = JSON.parse(await host.admin('/v1/state')) as {
     isolation: Record<IsolationCounter, { packets: number }>
   }
-  const { into_ours, out_of_ours, between_ours, ipv6 } = isolation
-  return {
-    into_ours: into_ours.packets,
-    out_of_ours: out_of_ours.packets,
-    between_ours: between_ours.packets,
-    ipv6: ipv6.packets,
-  }
+  const counts = Object.entries(isolation).map(([name, { packets }]) => [name, packets] as const)
+  return Object.fromEntries(counts) as Record<IsolationCounter, number>
 }

@@ -49,17 +49,18 @@ export class NumberedStream implements AsyncDisposable {
     this.#writing = this.#write()
   }
 
-  /** Starts the stream and waits until it flows. `ip` is the receiver's address on the network tried. */
+  /** Starts the stream and waits until it flows. `ip` is the receiver's address, of either family, on the network tried. */
   static async start(
     kind: 'tcp' | 'udp',
     from: Container,
     to: Container,
     { ip, port }: { readonly ip: string; readonly port: number },
   ): Promise<NumberedStream> {
+    const [family, at] = ip.includes(':') ? [6, `[${ip}]:${port}`] : [4, `${ip}:${port}`]
     const [listen, connect] =
       kind === 'tcp'
-        ? [`TCP4-LISTEN:${port},reuseaddr`, `TCP4:${ip}:${port},retry=40,interval=0.25`]
-        : [`UDP4-RECV:${port}`, `UDP4-SENDTO:${ip}:${port}`]
+        ? [`TCP${family}-LISTEN:${port},reuseaddr`, `TCP${family}:${at},retry=40,interval=0.25`]
+        : [`UDP${family}-RECV:${port}`, `UDP${family}-SENDTO:${at}`]
     const receiver = await inNetworkOf(to, ['socat', '-u', listen, '-'])
     const sender = await inNetworkOf(from, ['socat', '-u', '-', connect])
     const stream = new NumberedStream(kind, receiver, sender)

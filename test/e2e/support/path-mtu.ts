@@ -1,13 +1,20 @@
 import type { Container } from '../../../lab/container.ts'
 import { inside } from './inside.ts'
 
+/** What a UDP datagram without cutting is to socat, and what its headers take. IPV6_MTU_DISCOVER (ipv6(7)) has no name there. */
+const UNCUT = {
+  4: { headers: 28, address: (ip: string) => `UDP4:${ip}:9,mtudiscover=2` },
+  6: { headers: 48, address: (ip: string) => `UDP6:[${ip}]:9,setsockopt-int=41:23:2` },
+} as const
+
 /**
- * Sends one datagram of `size` bytes (with its headers) that routers may not cut. The socket stays open
- * for a moment, since the kernel heeds the answer "fragmentation needed" only while it does.
+ * Sends one datagram of `size` bytes (with its headers) that nobody may cut. The socket stays open for a
+ * moment, since the kernel heeds the answer "fragmentation needed" or "packet too big" only while it does.
  */
 export async function sendUncut(from: Container, to: string, size: number): Promise<void> {
-  const zeros = `head -c ${size - 28} /dev/zero`
-  await inside(from, [`{ ${zeros}; sleep 0.5; } | socat -u -b 9000 - UDP4:${to}:9,mtudiscover=2`])
+  const { headers, address } = UNCUT[to.includes(':') ? 6 : 4]
+  const zeros = `head -c ${size - headers} /dev/zero`
+  await inside(from, [`{ ${zeros}; sleep 0.5; } | socat -u -b 9000 - ${address(to)}`])
 }
 
 /** The MTU that the container has been told of on its way to an address, null when it was told none. */

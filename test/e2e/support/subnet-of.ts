@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import type { DockerHost } from '../../../lab/docker-host.ts'
 import type { Lab } from '../../../lab/lab.ts'
 
-/** A network's subnet on a host, "10.32.5.0/24": as etcd and as Docker has it, undefined where Docker has none. */
+/** A network's subnets on a host, "10.32.5.0/24" and "fd00:32:0:5::/64": as etcd and as Docker has them, undefined where there is none. */
 export interface SubnetOfNetwork {
   readonly leased: string
+  readonly leased6: string | undefined
   readonly inspected: string | undefined
 }
 
@@ -26,10 +27,11 @@ export async function subnetOf(
   const own = state.networks.find(({ id }) => id === found.Id)
   assert.ok(own, `${host.name} has no network ${network}`)
   const key = `/overlay-ts/subnets/${own.subnet.replace('/', '-')}`
-  const lease = JSON.parse(await lab.etcd.ctl('get', '--print-value-only', key)) as {
-    PublicIP: string
-  }
-  assert.equal(lease.PublicIP, host.ip, `the holder of ${own.subnet}`)
+  // The key may go on with the IPv6 subnet, whose length stands behind a dash too.
+  const [found6 = '', value = 'null'] = (await lab.etcd.ctl('get', '--prefix', key)).split('\n')
+  const lease = JSON.parse(value) as { PublicIP: string } | null
+  assert.equal(lease?.PublicIP, host.ip, `the holder of ${own.subnet}`)
+  const leased6 = found6.split('&')[1]?.replace('-', '/')
   const subnet = found.IPAM.Config?.[0]?.Subnet
-  return { leased: own.subnet, inspected: subnet === '0.0.0.0/0' ? undefined : subnet }
+  return { leased: own.subnet, leased6, inspected: subnet === '0.0.0.0/0' ? undefined : subnet }
 }

@@ -225,18 +225,6 @@ describe('addresses on two Docker hosts', () => {
     await a.docker('network', 'rm', 'small')
   })
 
-  inLab('of IPv6 are refused with a sentence', async () => {
-    for (const words of [
-      argv`--ipv6 --subnet fd00:1::/64`,
-      argv`${OURS} --ipv6`,
-      argv`${OURS} --ipv6 --subnet fd00:1::/64 --ipam-opt overlay=six`,
-      argv`${OURS} --ipv6 --subnet 10.54.0.0/16 --subnet fd00:1::/64`,
-    ]) {
-      const refusal = await refusalOf(createNetwork(a, 'six', words))
-      assert.match(refusal, /IPv6 networks are not supported by overlay-ts yet/, words.join(' '))
-    }
-  })
-
   inLab('of a second network of one host never make Docker ask without end', async () => {
     const forms = [
       [...OURS, ...argv`--ipam-opt overlay=first`],

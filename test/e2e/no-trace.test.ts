@@ -7,6 +7,11 @@ import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import { createForm, createNetwork, FORMS } from './support/network-forms.ts'
+import { assertConnected, place } from './support/placed.ts'
+
+/** Forwarding, a subnet in etcd, and an address or a route of a unique local prefix (RFC 4193). */
+const IPV6_TRACES =
+  /net\/ipv6\/conf\/all\/forwarding:1|^\/overlay-ts\/subnets\/\S+&|\bfd[\da-f]{2}:/m
 
 describe('on two Docker hosts', () => {
   let lab: Lab
@@ -53,12 +58,13 @@ describe('on two Docker hosts', () => {
     })
   }
 
-  async function assertLeavesTraces(): Promise<void> {
+  async function assertLeavesTraces(): Promise<string> {
     const now = await everything()
     for (const part of [/^ov-b\w+ bridge/m, /^ov-h\w+ veth/m, /^\/overlay-ts\/endpoints\//m]) {
       assert.match(now, part)
     }
     assert.notEqual(now, untouched)
+    return now
   }
 
   for (const form of FORMS) {
@@ -69,7 +75,8 @@ describe('on two Docker hosts', () => {
       )
       const ips = await Promise.all(members.map((member) => member.ip(form)))
       await assertReaches(members[0]!, [ips[1]!], ips[0]!)
-      await assertLeavesTraces()
+      const now = await assertLeavesTraces()
+      assert.doesNotMatch(now, IPV6_TRACES, 'what only networks of IPv6 do')
       // Removed, killed and started again, stopped: the three ways in which a container goes.
       await members[0]!.remove()
       await lab.host('98').docker('kill', 'member')
@@ -118,7 +125,8 @@ describe('on two Docker hosts', () => {
     for (const words of [
       argv`${ours} -o mtu=9000 fails`,
       argv`${ours} -o gateway=nat fails`,
-      argv`${ours} --ipv6 --subnet fd00:1::/64 fails`,
+      argv`${ours} --ipv6 --subnet fd00:1::/64 --subnet fd00:2::/64 fails`,
+      argv`${ours} --ipam-driver overlay-ts --ipv6 --subnet fd00:1::/120 fails`,
       argv`${ours} --subnet 172.18.10.0/24 fails`,
       argv`${ours} --ipam-driver overlay-ts --ipam-opt overlay=fails -o mtu=9000 fails`,
       argv`${ours} --ipam-driver overlay-ts --ipam-opt overlay=fails -o overlay=other fails`,
@@ -146,6 +154,32 @@ describe('on two Docker hosts', () => {
       every: 500,
     })
     await host.docker('network', 'rm', 'web')
+    await assertUntouched()
+  })
+
+  inLab('networks of both families leave nothing but hosts that forward IPv6', async () => {
+    const pooled = argv`--ipv6 --ipam-driver overlay-ts --ipam-opt overlay=six`
+    const comeAndGo = async (): Promise<void> => {
+      for (const host of lab.hosts) {
+        await createNetwork(host, 'six', pooled)
+        const subnets = argv`--subnet 172.30.${host.name}.0/24 --subnet fd00:30:0:${host.name}::/64`
+        await createNetwork(host, 'plain-six', ['--ipv6', ...subnets])
+      }
+      for (const name of ['six', 'plain-six']) {
+        const members = await Promise.all(lab.hosts.map((host) => place(host, name)))
+        await assertConnected(members)
+        assert.match(await assertLeavesTraces(), IPV6_TRACES)
+        await Promise.all(members.map(({ container }) => container.remove()))
+        await onEach((host) => host.docker('network', 'rm', name))
+      }
+    }
+    await comeAndGo()
+    const left = await settled()
+    for (const line of changes(untouched, left).split('\n')) {
+      assert.match(line, /^[-+] net\/ipv6\/conf\/\w+\/(forwarding|accept_ra):[012]$/)
+    }
+    untouched = left
+    await comeAndGo()
     await assertUntouched()
   })
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OverlayError } from '../../src/errors.ts'
 import { formatCidr, overlaps, parseCidr, prefixOf, sizeOf } from '../../src/net/cidr.ts'
+import { parseCidr6 } from '../../src/net/cidr6.ts'
 import { allocate, type Decision } from '../../src/store/allocate.ts'
 import type { ClusterView } from '../../src/store/cluster-view.ts'
 import { createKeyspace, type Keyspace } from '../../src/store/keyspace.ts'
@@ -9,7 +10,9 @@ import { parseView } from '../../src/store/parse-view.ts'
 import { encodeOverlay, encodeSubnet } from '../../src/store/records.ts'
 import type { Operation, Store } from '../../src/store/store.ts'
 import { leaseValue } from '../unit/store/view-support.ts'
+import { waitFor } from '../support/wait.ts'
 import { freshPrefix, subjects } from './stores.ts'
+import { Watched } from './watched.ts'
 
 const NETWORK = parseCidr('10.32.0.0/16')
 
@@ -31,7 +34,7 @@ function decideFirst(
   const lease = leaseValue({ hostId: host, overlay: name, vni, kind: 'routed', pool: null })
   const operations: Operation[] = [{ put: keyspace.subnet(subnet), value: encodeSubnet(lease) }]
   if (!overlay) {
-    const value = encodeOverlay({ vni, pool: null, subnetLength: null })
+    const value = encodeOverlay({ vni, pool: null, subnetLength: null, pool6: null })
     operations.push({ put: keyspace.overlay(name), value })
   }
   return { operations, result: formatCidr(subnet) }
@@ -83,6 +86,34 @@ for (const subject of subjects()) {
     )
     for (const lease of view.subnets.values()) {
       assert.equal(lease.vni, view.overlays.get(lease.overlay ?? '')?.vni)
+    }
+  })
+
+  test(`${subject.name}: a lease that gets its IPv6 subnet is never seen twice, nor missed`, async () => {
+    const { store } = subject
+    const keyspace = createKeyspace(freshPrefix())
+    const subnet = parseCidr('10.32.5.0/24')
+    const ipv6 = { subnet: parseCidr6('fd00:32:0:5::/64'), pool: null }
+    const lease = leaseValue({ kind: 'routed', pool: null })
+    const [plain, both] = [keyspace.subnet(subnet), keyspace.subnet(subnet, ipv6.subnet)]
+    await store.commit([], [{ put: plain, value: encodeSubnet(lease) }])
+    const { revision } = await store.range(keyspace.root)
+    const watched = new Watched(store, keyspace.root, revision)
+    try {
+      await allocate(store, keyspace, () => ({
+        operations: [{ delete: plain }, { put: both, value: encodeSubnet({ ...lease, ipv6 }) }],
+        result: null,
+      }))
+      const { subnets, problems } = parseView(keyspace, await store.range(keyspace.root))
+      assert.deepEqual(problems, [])
+      assert.deepEqual(
+        [...subnets.values()].map((each) => each.ipv6),
+        [ipv6],
+      )
+      await waitFor(() => watched.changes.length === 3, { what: 'all changes' })
+      assert.equal(new Set(watched.revisions).size, 1)
+    } finally {
+      await watched.stop()
     }
   })
 

@@ -3,10 +3,12 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { OverlayError } from '../../../src/errors.ts'
 import { choosePool, lastBlock } from '../../../src/ipam/choose-pool.ts'
+import { chooseSubnet6 } from '../../../src/ipam/choose-subnet6.ts'
 import { chooseSubnet } from '../../../src/ipam/choose-subnet.ts'
 import { chooseVni } from '../../../src/ipam/choose-vni.ts'
 import { routeClash } from '../../../src/ipam/route-clash.ts'
 import { containsCidr, formatCidr, overlaps, prefixOf, type Cidr } from '../../../src/net/cidr.ts'
+import { formatCidr6, overlaps6, prefixOf6, type Cidr6 } from '../../../src/net/cidr6.ts'
 
 const WITHIN = prefixOf(0x0a20_0000, 22)
 
@@ -46,18 +48,20 @@ test('the chosen subnet is one that a look at each subnet in turn finds free, an
         const links = { routes: routes.map((to) => ({ to, dev: 'eth0' })), nameservers: [] }
         const clash = (cidr: Cidr): string | null => routeClash(cidr, links)
         const usable = free.filter((cidr) => clash(cidr) === null).map(formatCidr)
-        const found = outcome(() =>
-          chooseSubnet({
-            within: WITHIN,
-            length,
-            skipFirstAndLast,
-            min,
-            max,
-            taken,
-            clash,
-            preferred,
-            random: () => number,
-          }),
+        const found = outcome(
+          () =>
+            chooseSubnet({
+              within: WITHIN,
+              length,
+              skipFirstAndLast,
+              min,
+              max,
+              taken,
+              clash,
+              preferred,
+              random: () => number,
+            }),
+          formatCidr,
         )
         if (allowed.length === 0) assert.equal(found, 'bad_input')
         else if (free.length === 0) assert.equal(found, 'exhausted')
@@ -106,7 +110,10 @@ test('the chosen pool is the first that a look at each block in turn finds free,
         const free = usable.filter((cidr) => !taken.some((other) => overlaps(cidr, other)))
         const links = { routes: routes.map((to) => ({ to, dev: 'eth0' })), nameservers: [] }
         const clash = (cidr: Cidr): string | null => routeClash(cidr, links)
-        const found = outcome(() => choosePool({ network: WITHIN, length, kept, taken, clash }))
+        const found = outcome(
+          () => choosePool({ network: WITHIN, length, kept, taken, clash }),
+          formatCidr,
+        )
         const first = free.find((cidr) => clash(cidr) === null)
         if (usable.length === 0) assert.equal(found, 'bad_input')
         else if (free.length === 0) assert.equal(found, 'exhausted')
@@ -128,9 +135,50 @@ test('the chosen VNI is unused, and all below it are used', () => {
   )
 })
 
-function outcome(choose: () => Cidr): string {
+const WITHIN6 = prefixOf6(0xfd00_0095n << 96n, 54)
+
+/** Near and inside fd00:95::/54, of any length. */
+const nearby6 = fc
+  .tuple(fc.bigInt({ min: -1024n, max: 2047n }), fc.integer({ min: 52, max: 70 }))
+  .map(([offset, length]) => prefixOf6(WITHIN6.address + (offset << 64n), length))
+const taken6 = fc.array(nearby6, { maxLength: 12 })
+
+test('the chosen IPv6 subnet is the first from its number on that a look at each in turn finds usable', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 55, max: 60 }),
+      fc.nat(100),
+      taken6,
+      taken6,
+      (length, index, taken, clashing) => {
+        const size = 1n << BigInt(128 - length)
+        const count = 2 ** (length - WITHIN6.length)
+        const all = Array.from({ length: count }, (_, slot): Cidr6 => {
+          return { address: WITHIN6.address + BigInt(slot) * size, length }
+        })
+        const clash = (cidr: Cidr6): string | null =>
+          clashing.some((other) => overlaps6(cidr, other)) ? 'clashes' : null
+        const wanted = index % count
+        const inTurn = [...all.slice(wanted), ...all.slice(0, wanted)].filter(
+          (cidr) => cidr !== all[0],
+        )
+        const free = inTurn.filter((cidr) => !taken.some((other) => overlaps6(cidr, other)))
+        const first = free.find((cidr) => clash(cidr) === null)
+        const found = outcome(
+          () => chooseSubnet6({ within: WITHIN6, length, index, taken, clash }),
+          formatCidr6,
+        )
+        if (free.length === 0) assert.equal(found, 'exhausted')
+        else assert.equal(found, first ? formatCidr6(first) : 'conflict')
+      },
+    ),
+    { numRuns: 1000 },
+  )
+})
+
+function outcome<Prefix>(choose: () => Prefix, format: (prefix: Prefix) => string): string {
   try {
-    return formatCidr(choose())
+    return format(choose())
   } catch (error) {
     return (error as OverlayError).code
   }

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { containsIp6, formatCidr6, parseCidr6, prefixOf6 } from '../../../src/net/cidr6.ts'
+import {
+  containsCidr6,
+  containsIp6,
+  formatCidr6,
+  formatInterfaceAddress6,
+  lastOf6,
+  overlaps6,
+  parseCidr6,
+  parseInterfaceAddress6,
+  prefixOf6,
+  sameCidr6,
+  type Cidr6,
+} from '../../../src/net/cidr6.ts'
 import { formatIpv6, ipv6Bytes, parseIpv6 } from '../../../src/net/ipv6.ts'
 
 /** Mostly zero groups, so that runs of them meet and compete. */
@@ -67,5 +79,45 @@ test('a prefix survives being written and read, and holds what its span holds', 
         assert.equal(containsIp6(cidr, candidate), held)
       }
     }),
+  )
+})
+
+test('an interface address survives being written and read', () => {
+  fc.assert(
+    fc.property(ip, length, (ip, length) => {
+      assert.deepEqual(parseInterfaceAddress6(formatInterfaceAddress6({ ip, length })), {
+        ip,
+        length,
+      })
+    }),
+  )
+})
+
+/** Mostly near one another, so that containment and overlap happen. */
+const neighbour = fc
+  .tuple(fc.bigInt({ min: 0n, max: 0xffn }), fc.integer({ min: 56, max: 68 }))
+  .map(([part, length]) => prefixOf6((0xfd00n << 112n) + (part << 60n), length))
+const prefix = fc.oneof(
+  neighbour,
+  fc.tuple(ip, length).map(([ip, length]) => prefixOf6(ip, length)),
+)
+
+/** The definition: the first and the last of the addresses. */
+const span = ({ address, length }: Cidr6): [bigint, bigint] => [
+  address,
+  address + 2n ** BigInt(128 - length) - 1n,
+]
+
+test('containment and overlap are those of the spanned integers', () => {
+  fc.assert(
+    fc.property(prefix, prefix, (a, b) => {
+      const [aFrom, aTo] = span(a)
+      const [bFrom, bTo] = span(b)
+      assert.equal(lastOf6(a), aTo)
+      assert.equal(containsCidr6(a, b), aFrom <= bFrom && bTo <= aTo)
+      assert.equal(overlaps6(a, b), aFrom <= bTo && bFrom <= aTo)
+      assert.equal(sameCidr6(a, b), aFrom === bFrom && aTo === bTo)
+    }),
+    { numRuns: 1000 },
   )
 })

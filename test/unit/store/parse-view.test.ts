@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { overlaps, parseCidr, prefixOf } from '../../../src/net/cidr.ts'
+import {
+  formatCidr6,
+  overlaps6,
+  parseCidr6,
+  prefixOf6,
+  type Cidr6,
+} from '../../../src/net/cidr6.ts'
 import { formatIp } from '../../../src/net/ipv6.ts'
+import type { ClusterView } from '../../../src/store/cluster-view.ts'
 import { parseView } from '../../../src/store/parse-view.ts'
 import { encodeOverlay, encodeSubnet } from '../../../src/store/records.ts'
 import { keyspace, leaseValue, problemsOf, snapshotOf, viewOf } from './view-support.ts'
@@ -12,8 +20,16 @@ const CONFIG =
 const pooled = encodeSubnet(leaseValue())
 const routed = encodeSubnet(leaseValue({ kind: 'routed', pool: null }))
 const docker = encodeSubnet(leaseValue({ kind: 'docker', pool: null }))
-const overlay = (vni: number, pool: string | null): string =>
-  encodeOverlay({ vni, pool: pool === null ? null : parseCidr(pool), subnetLength: 24 })
+const overlay = (vni: number, pool: string | null, pool6: string | null = null): string =>
+  encodeOverlay({
+    vni,
+    pool: pool === null ? null : parseCidr(pool),
+    subnetLength: 24,
+    pool6: pool6 === null ? null : parseCidr6(pool6),
+  })
+/** The IPv6 subnet of each lease that was read. */
+const halvesOf = (view: ClusterView): (string | null)[][] =>
+  [...view.subnets].map(([text, { ipv6 }]) => [text, ipv6 && formatCidr6(ipv6.subnet)])
 
 test('an empty store is an empty view', () => {
   const view = viewOf({})
@@ -130,14 +146,15 @@ test("of a dual-stack flannel cluster's keys the IPv4 part is understood", () =>
   })
   assert.deepEqual(problemsOf(view), [])
   assert.deepEqual(
-    [...view.subnets].map(([subnet, { publicIp, vtepMac }]) => [
+    [...view.subnets].map(([subnet, { publicIp, vtepMac, ipv6 }]) => [
       subnet,
       formatIp(publicIp),
       vtepMac,
+      ipv6,
     ]),
     [
-      ['10.5.52.0/24', '192.168.64.3', 'c6:d2:32:6f:8f:44'],
-      ['10.5.53.0/24', '192.168.64.4', 'c6:d2:32:6f:8f:44'],
+      ['10.5.52.0/24', '192.168.64.3', 'c6:d2:32:6f:8f:44', null],
+      ['10.5.53.0/24', '192.168.64.4', 'c6:d2:32:6f:8f:44', null],
     ],
   )
 })
@@ -215,5 +232,114 @@ test('whatever is leased, the view is disjoint and every lease left out overlaps
         }
       },
     ),
+  )
+})
+
+test('a lease of both families is one lease, under its IPv4 subnet', () => {
+  const ipv6 = { subnet: parseCidr6('fd0d:cafe:1:5::/64'), pool: parseCidr6('fd0d:cafe:1::/48') }
+  const view = viewOf({
+    'overlays/web': overlay(4096, '10.33.0.0/16', 'fd0d:cafe:1::/48'),
+    'subnets/10.33.5.0-24&fd0d:cafe:1:5::-64': encodeSubnet(leaseValue({ ipv6 })),
+    'endpoints/10.33.5.0-24/10.33.5.2':
+      '{"EndpointID":"e1","MAC":"02:42:0a:21:05:02","IPv6":"fd0d:cafe:1:5::2"}',
+  })
+  assert.deepEqual(problemsOf(view), [])
+  assert.deepEqual(view.overlays.get('web')?.pool6, ipv6.pool)
+  assert.deepEqual(view.subnets.get('10.33.5.0/24')?.ipv6, ipv6)
+  assert.equal(view.endpoints[0]?.ipv6, ipv6.subnet.address + 2n)
+})
+
+test('of two leases with overlapping IPv6 subnets the younger is read without its own', () => {
+  const view = viewOf({
+    'subnets/10.33.5.0-24&fd00:1::-64': docker,
+    'subnets/10.33.6.0-24&fd00::-16': docker,
+    'subnets/10.33.7.0-24&fd01:2::-64': docker,
+  })
+  assert.deepEqual(halvesOf(view), [
+    ['10.33.5.0/24', 'fd00:1::/64'],
+    ['10.33.6.0/24', null],
+    ['10.33.7.0/24', 'fd01:2::/64'],
+  ])
+  assert.deepEqual(view.problems, [
+    {
+      key: '/overlay-ts/subnets/10.33.6.0-24&fd00::-16',
+      part: 'IPv6',
+      reason: 'overlaps the older lease fd00:1::/64 of host host-a',
+    },
+  ])
+})
+
+test('a lease that is left out takes no IPv6 subnet from another', () => {
+  const view = viewOf({
+    config: CONFIG,
+    'subnets/8.8.8.0-24&fd00:1::-64': routed,
+    'subnets/10.33.5.0-24&fd00:1::-64': routed,
+  })
+  assert.deepEqual(halvesOf(view), [['10.33.5.0/24', 'fd00:1::/64']])
+})
+
+test('an IPv6 subnet that every link has, or that is no host, is not behind a host', () => {
+  const view = viewOf({
+    'subnets/10.33.5.0-24&fe80::-64': docker,
+    'subnets/10.33.6.0-24&::-0': docker,
+    'subnets/10.33.7.0-24&ff02::-16': docker,
+  })
+  assert.deepEqual(
+    halvesOf(view).map(([, half]) => half),
+    [null, null, null],
+  )
+  assert.deepEqual(
+    view.problems.map(({ reason }) => reason),
+    [
+      'fe80::/64 overlaps fe80::/10, which is link-local, the same on every link',
+      '::/0 overlaps ::/8, which holds loopback and IPv4-mapped addresses',
+      'ff02::/16 overlaps ff00::/8, which is multicast',
+    ],
+  )
+})
+
+test('of two overlays with overlapping IPv6 pools the younger goes on without', () => {
+  const view = viewOf({
+    'overlays/web': overlay(4096, '10.33.0.0/16', 'fd00:33::/48'),
+    'overlays/app': overlay(4097, '10.34.0.0/16', 'fd00:33:0:8000::/49'),
+    'overlays/sea': overlay(4098, '10.35.0.0/16', 'fd00:35::/48'),
+  })
+  assert.deepEqual(
+    [...view.overlays.values()].map(({ name, vni, pool6 }) => [
+      name,
+      vni,
+      pool6 && formatCidr6(pool6),
+    ]),
+    [
+      ['web', 4096, 'fd00:33::/48'],
+      ['app', 4097, null],
+      ['sea', 4098, 'fd00:35::/48'],
+    ],
+  )
+  assert.deepEqual(problemsOf(view), [
+    'overlays/app: has the pool fd00:33:0:8000::/49, which overlaps that of the older overlay "web"',
+  ])
+})
+
+test('whatever is leased, IPv6 subnets are disjoint, and no IPv4 subnet is lost by one', () => {
+  const prefix6 = fc
+    .tuple(fc.bigInt({ min: 0n, max: 31n }), fc.integer({ min: 56, max: 66 }))
+    .map(([part, length]) => prefixOf6((0xfd00n << 112n) + (part << 64n), length))
+  fc.assert(
+    fc.property(fc.array(prefix6, { maxLength: 20 }), (prefixes) => {
+      const keys = prefixes.map((each, at) => keyspace.subnet(prefixOf(0x0a20_0000 + at, 32), each))
+      const view = parseView(
+        keyspace,
+        snapshotOf(Object.fromEntries(keys.map((key) => [key, docker]))),
+      )
+      assert.equal(view.subnets.size, prefixes.length)
+      const kept: Cidr6[] = []
+      for (const [at, lease] of [...view.subnets.values()].entries()) {
+        const free = !kept.some((other) => overlaps6(other, prefixes[at]!))
+        assert.equal(lease.ipv6 !== null, free)
+        if (lease.ipv6) kept.push(lease.ipv6.subnet)
+      }
+      assert.equal(view.problems.length, prefixes.length - kept.length)
+    }),
   )
 })

@@ -40,6 +40,7 @@ export function leaseValue(changes: Partial<SubnetValue> = {}): SubnetValue {
     overlay: 'web',
     kind: 'pooled',
     pool: parseCidr('10.33.0.0/16'),
+    ipv6: null,
     mtu: 1450,
     networkId: null,
     ...changes,

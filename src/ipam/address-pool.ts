@@ -1,5 +1,5 @@
 import { OverlayError } from '../errors.ts'
-import { containsIp, formatCidr, lastOf, type Cidr } from '../net/cidr.ts'
+import { containsIp, formatCidr, lastOf, sizeOf, type Cidr } from '../net/cidr.ts'
 import { containsIp6, formatCidr6, lastOf6, type Cidr6 } from '../net/cidr6.ts'
 import { parseIpv4, type Ipv4 } from '../net/ipv4.ts'
 import { parseIpv6, type Ipv6 } from '../net/ipv6.ts'
@@ -24,6 +24,7 @@ export class AddressPool extends SubnetAddresses<Ipv4> {
       subnet: text,
       first: subnet.base + 1,
       last: lastOf(subnet) - 1,
+      size: sizeOf(subnet) - 2,
       next: (ip: Ipv4) => ip + 1,
       parse: parseIpv4,
       refusal: (ip: Ipv4) => {
@@ -53,6 +54,7 @@ export class AddressPool6 extends SubnetAddresses<Ipv6> {
       subnet: text,
       first: subnet.address + 1n,
       last: lastOf6(subnet),
+      size: Number(lastOf6(subnet) - subnet.address),
       next: (ip: Ipv6) => ip + 1n,
       parse: parseIpv6,
       refusal: (ip: Ipv6) => (containsIp6(subnet, ip) ? ownOf(text) : outside(text)),

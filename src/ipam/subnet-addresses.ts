@@ -27,6 +27,8 @@ export interface AddressSpan<Address extends Ip> {
   /** The ends of what may be given. */
   readonly first: Address
   readonly last: Address
+  /** How many there are. */
+  readonly size: number
   readonly next: (ip: Address) => Address
   /** @throws OverlayError bad_input */
   readonly parse: (text: string) => Address
@@ -72,10 +74,9 @@ export class SubnetAddresses<Address extends Ip> {
     if (record) this.#restore(record)
   }
 
-  /** How many addresses can be in use at once: 254 in a /24; of a /64 the nearest number there is. */
+  /** How many addresses can be in use at once: 254 in a /24; in a /64 rounded to what a number holds. */
   get capacity(): number {
-    const { first, last } = this.#span
-    return Number(last) - Number(first) + 1
+    return this.#span.size
   }
 
   get usedCount(): number {

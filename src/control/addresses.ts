@@ -1,14 +1,11 @@
 import { OverlayError } from '../errors.ts'
-import type { AddressPoolRecord } from '../ipam/address-pool-record.ts'
 import { AddressPool, type AddressPurpose } from '../ipam/address-pool.ts'
 import { containsIp, formatCidr, parseCidr } from '../net/cidr.ts'
 import { formatIpv4, parseIpv4, type Ipv4 } from '../net/ipv4.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { HeldSubnet, Journal } from './journal.ts'
 import { hostName } from './taken.ts'
-
-/** How long an address may be given out without an endpoint before it is taken back. */
-export const UNCLAIMED_MS = 60_000
+import { unclaimedUses } from './unclaimed-uses.ts'
 
 /**
  * The addresses of this host's own subnets. A grant is in the journal before the caller has it; the
@@ -75,10 +72,11 @@ export class Addresses {
   async reclaim(now: number): Promise<number> {
     let reclaimed = 0
     for (const { subnet, addresses } of this.#journal.subnets.values()) {
-      if (!addresses || this.#unclaimed(addresses.uses, now).length === 0) continue
+      const uses = addresses?.uses ?? []
+      if (unclaimedUses(uses, this.#interfaces, now).length === 0) continue
       await this.#change(subnet, (pool) => {
         // Looked at again: an endpoint may have come with one of them meanwhile.
-        const stale = this.#unclaimed(pool.toRecord().uses, now)
+        const stale = unclaimedUses(pool.toRecord().uses, this.#interfaces, now)
         for (const { address } of stale) pool.release(parseIpv4(address))
         reclaimed += stale.length
       })
@@ -86,16 +84,8 @@ export class Addresses {
     return reclaimed
   }
 
-  #unclaimed(uses: AddressPoolRecord['uses'], now: number): AddressPoolRecord['uses'] {
-    const old = uses.filter(
-      ({ purpose, since }) => purpose === 'endpoint' && now - since > UNCLAIMED_MS,
-    )
-    if (old.length === 0) return []
-    const used = new Set(
-      this.#journal.endpoints.values().map(({ address }) => address.split('/')[0]),
-    )
-    return old.filter(({ address }) => !used.has(address))
-  }
+  readonly #interfaces = (): string[] =>
+    this.#journal.endpoints.values().map(({ address }) => address)
 
   async #change<T>(subnet: string, change: (pool: AddressPool) => T): Promise<T> {
     let result: { readonly value: T } | undefined

@@ -17,6 +17,7 @@ import { ClusterMirror } from '../store/mirror.ts'
 import { ProblemLog } from '../store/problem-log.ts'
 import type { Store } from '../store/store.ts'
 import { Addresses } from './addresses.ts'
+import { Addresses6 } from './addresses6.ts'
 import { CoalescedTask } from './coalesced-task.ts'
 import { ConfigKeeper } from './config-keeper.ts'
 import { Endpoints } from './endpoints.ts'
@@ -82,6 +83,7 @@ export class Controller {
   readonly reconciler: Reconciler
   readonly subnets: Subnets
   readonly addresses: Addresses
+  readonly addresses6: Addresses6
   readonly networks: Networks
   readonly endpoints: Endpoints
   readonly ports: PublishedPorts
@@ -157,6 +159,7 @@ export class Controller {
       complete: (raw) => this.#guard.complete(raw, performance.now()),
     })
     this.addresses = new Addresses(journal, () => this.mirror.view())
+    this.addresses6 = new Addresses6(journal, () => this.mirror.view())
     this.networks = new Networks({
       ...shared,
       subnets: this.subnets,
@@ -167,6 +170,7 @@ export class Controller {
       ...shared,
       hostId: identity.hostId,
       addresses: this.addresses,
+      addresses6: this.addresses6,
       refusal: (subnet) => this.subnets.refusal(subnet),
       untilFound: (networkId) => this.rebuild.untilNetwork(networkId),
       onChange: () => {
@@ -181,8 +185,8 @@ export class Controller {
       reconciler: this.reconciler,
     })
     const { known } = options
-    const { publisher, reconciler, subnets, addresses, networks, endpoints } = this
-    const parts = { publisher, reconciler, subnets, addresses, networks, endpoints }
+    const { publisher, reconciler, subnets, addresses, addresses6, networks, endpoints } = this
+    const parts = { publisher, reconciler, subnets, addresses, addresses6, networks, endpoints }
     this.rebuild = new Rebuild({ ...shared, ...parts, known, unclaimed: this.#unclaimed })
   }
 
@@ -205,7 +209,7 @@ export class Controller {
     const raw = this.#guard.follow(this.mirror.view(), performance.now())
     const facts = this.facts()
     const subnets = this.journal.subnets.values()
-    const held = subnets.map(({ subnet }) => subnet).join(' ')
+    const held = subnets.map(({ subnet, ipv6 }) => `${subnet}&${ipv6?.subnet ?? ''}`).join(' ')
     if (this.#view?.raw !== raw || this.#view.facts !== facts || this.#view.held !== held) {
       const hazards = allHazards(facts, raw, subnets)
       const { hostId } = this.identity
@@ -357,7 +361,10 @@ export class Controller {
     await this.endpoints.reclaim(now)
     await this.ports.follow()
     // An address without an endpoint may be that of a container on a cable that nobody claims.
-    if (this.#unclaimed.spared(performance.now()).length === 0) await this.addresses.reclaim(now)
+    if (this.#unclaimed.spared(performance.now()).length === 0) {
+      await this.addresses.reclaim(now)
+      await this.addresses6.reclaim(now)
+    }
     await this.subnets.reclaim(now, (networkId) => this.rebuild.isDoubtful(networkId))
   }
 

@@ -126,6 +126,7 @@ function newPooledOverlay(
     vni: vniOfNew(view, wish.overlay, wish.vni),
     pool,
     subnetLength: subnetLengthFor(pool, wish.subnetLength ?? config.subnetLength),
+    pool6: null,
   }
   operations.push({ put: keys.overlay(overlay.name), value: encodeOverlay(overlay) })
   return overlay
@@ -296,7 +297,7 @@ function grant(
       ...operations,
       {
         put: keys.subnet(granted.subnet),
-        value: encodeSubnet({ ...by, ...granted, networkId: null }),
+        value: encodeSubnet({ ...by, ...granted, ipv6: null, networkId: null }),
         lease: by.storeLease,
       },
       { put: keys.holder(granted.subnet), value: encodeHolder(by.hostId) },

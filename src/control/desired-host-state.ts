@@ -9,10 +9,13 @@ import {
   type Route,
 } from '../linux/host-state.ts'
 import { containsIp, formatCidr, parseCidr, type Cidr } from '../net/cidr.ts'
-import { formatIpv4, parseIpv4 } from '../net/ipv4.ts'
+import { parseCidr6 } from '../net/cidr6.ts'
+import { parseIpv4 } from '../net/ipv4.ts'
 import { derivedMac } from '../net/mac.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
-import { isSibling, remoteLeases, remotePrefixes, type Member } from './members.ts'
+import type { HeldSubnet } from './journal.ts'
+import type { Member } from './members.ts'
+import { siblingSubnets, sidesOf, type Side } from './sides.ts'
 import { waysOut, type Outside } from './ways-out.ts'
 
 /** What swallows a packet when the route that should carry it is gone; loses to every other route. */
@@ -59,7 +62,7 @@ export function desiredHostState(input: HostStateInput): HostState {
       mtu: overlayMtu,
       queueLength: TUN_QUEUE_LENGTH,
       qdisc: TUN_QDISC,
-      addresses: inOverlay.map((member) => `${ownAddress(member)}/32`),
+      addresses: inOverlay.flatMap((member) => sidesIn(member, input).map(ownPrefix)),
     },
     bridges: members.map((member) => bridgeOf(member, input)),
     ports: members.flatMap((member) =>
@@ -71,7 +74,7 @@ export function desiredHostState(input: HostStateInput): HostState {
       })),
     ),
     routes: [...overlayRoutes(inOverlay, input), ...anycastRoutes(members), ...steering],
-    sysctls: new Map([['net/ipv4/ip_forward', '1']]),
+    sysctls: forwarding(members),
     allowed: members.flatMap((member) => allowedFlows(member, input)),
     waysOut: waysOut(members, input.outside),
     spared,
@@ -83,8 +86,17 @@ export function mtuOf(member: Pick<Member, 'network'>, overlayMtu: number): numb
   return Math.min(member.network.mtu ?? overlayMtu, overlayMtu)
 }
 
-/** The `.0` of the subnet: what this host itself is called in the overlay, as on a flannel host. */
-const ownAddress = (member: Member): string => formatIpv4(parseCidr(member.held.subnet).base)
+const sidesIn = (member: Member, { view, hostId }: HostStateInput): Side[] =>
+  sidesOf(member, view, hostId)
+
+const ownPrefix = ({ family, own }: Side): string => `${own}/${family === 'ipv4' ? 32 : 128}`
+
+/** A host that no network needs IPv6 on goes on as it was: forwarding it changes how a host is configured. */
+function forwarding(members: readonly Member[]): ReadonlyMap<string, string> {
+  const ipv4 = ['net/ipv4/ip_forward', '1'] as const
+  const ipv6 = ['net/ipv6/conf/all/forwarding', '1'] as const
+  return new Map(members.some(({ held }) => held.ipv6 !== null) ? [ipv4, ipv6] : [ipv4])
+}
 
 const gatewayIsInside = ({ held }: Member): boolean =>
   containsIp(parseCidr(held.subnet), parseIpv4(held.gateway))
@@ -96,10 +108,13 @@ function bridgeOf(member: Member, { hostId, overlayMtu }: HostStateInput): Bridg
     name: bridgeName(network.id),
     mac: network.bridgeMac ?? derivedMac('bridge', hostId, network.id),
     mtu: mtuOf(member, overlayMtu),
-    addresses: [`${held.gateway}/${length}`],
+    addresses: [`${held.gateway}/${length}`, ...gateway6Of(held)],
     proxyArp: held.kind === 'pooled',
   }
 }
+
+const gateway6Of = ({ ipv6 }: HeldSubnet): string[] =>
+  ipv6 === null ? [] : [`${ipv6.gateway}/${parseCidr6(ipv6.subnet).length}`]
 
 /** A gateway outside the subnet brings no route to the subnet with it. */
 function anycastRoutes(members: readonly Member[]): Route[] {
@@ -116,34 +131,32 @@ function anycastRoutes(members: readonly Member[]): Route[] {
 /**
  * Into the TUN, scope global so that Docker's overlap test passes over them; below each a blackhole,
  * so that nothing leaves by the default route while there is no TUN. Networks of one overlay share
- * their routes, under the source address of the first.
+ * their routes, under the source address of the first that has the family.
  */
 function overlayRoutes(members: readonly Member[], input: HostStateInput): Route[] {
-  const { view, hostId } = input
-  const source = new Map<string, string>()
-  for (const member of members) {
-    for (const prefix of remotePrefixes(member, view, hostId)) {
-      const to = formatCidr(prefix)
-      if (!source.has(to)) source.set(to, ownAddress(member))
-    }
+  const sides = members.flatMap((member) => sidesIn(member, input))
+  const source = new Map<string, Side>()
+  for (const side of sides) {
+    for (const to of side.remote) if (!source.has(to)) source.set(to, side)
   }
-  const narrow = narrowRoutes(members, input)
+  const narrow = narrowRoutes(sides, input)
   const isNarrow = (to: string): boolean => narrow.some((route) => route.to === to)
   return [
-    ...[...source].flatMap(([to, src]): Route[] => [
-      ...(isNarrow(to) ? [] : [intoTun(to, src)]),
+    ...[...source].flatMap(([to, side]): Route[] => [
+      ...(isNarrow(to) ? [] : [intoTun(to, side)]),
       { type: 'blackhole', to, metric: LAST_RESORT_METRIC },
     ]),
     ...narrow,
   ]
 }
 
-const intoTun = (to: string, src: string): Route => ({
+/** IPv6 has no scopes of routes. */
+const intoTun = (to: string, { family, own }: Side): Route => ({
   type: 'unicast',
   to,
   dev: TUN_NAME,
-  src,
-  scope: 'global',
+  src: own,
+  ...(family === 'ipv4' && { scope: 'global' as const }),
 })
 
 /**
@@ -151,15 +164,11 @@ const intoTun = (to: string, src: string): Route => ({
  * kernel then answers a packet that is too big and may not be cut ("fragmentation needed"), and cuts
  * the others (Linux 5.10 or newer heeds a route's MTU in forwarding).
  */
-function narrowRoutes(
-  members: readonly Member[],
-  { view, hostId, overlayMtu }: HostStateInput,
-): Route[] {
-  const routes = members.flatMap((member) =>
-    remoteLeases(view, hostId, member.held.overlay ?? '').flatMap(({ subnet, mtu }): Route[] => {
-      const to = formatCidr(subnet)
-      return mtu !== null && mtu < overlayMtu ? [{ ...intoTun(to, ownAddress(member)), mtu }] : []
-    }),
+function narrowRoutes(sides: readonly Side[], { overlayMtu }: HostStateInput): Route[] {
+  const routes = sides.flatMap((side) =>
+    side.peers.flatMap(({ subnet, mtu }): Route[] =>
+      mtu !== null && mtu < overlayMtu ? [{ ...intoTun(subnet, side), mtu }] : [],
+    ),
   )
   return routes.filter(({ to }, at) => routes.findIndex((other) => other.to === to) === at)
 }
@@ -173,8 +182,6 @@ const steeringRoute = (prefix: Cidr): Route => ({
 
 /** Inside the bridge anything; between it and the rest of its overlay only the overlay's own addresses. */
 function allowedFlows(member: Member, input: HostStateInput): AllowedFlow[] {
-  const { members, view, hostId } = input
-  const own = member.held.subnet
   const link = bridgeName(member.network.id)
   const inside = {
     fromLink: link,
@@ -182,20 +189,21 @@ function allowedFlows(member: Member, input: HostStateInput): AllowedFlow[] {
     fromPrefix: '0.0.0.0/0',
     toPrefix: '0.0.0.0/0',
   }
-  const remote = remotePrefixes(member, view, hostId).flatMap((prefix) => {
-    const other = formatCidr(prefix)
-    return [
+  const between = sidesIn(member, input).flatMap((side) => {
+    const own = side.subnet
+    const remote = side.remote.flatMap((other) => [
       { fromLink: link, toLink: TUN_NAME, fromPrefix: own, toPrefix: other },
       { fromLink: TUN_NAME, toLink: link, fromPrefix: other, toPrefix: own },
-    ]
+    ])
+    const siblings = siblingSubnets(member, input.members, side.family).map(
+      ({ networkId, subnet }) => ({
+        fromLink: link,
+        toLink: bridgeName(networkId),
+        fromPrefix: own,
+        toPrefix: subnet,
+      }),
+    )
+    return [...remote, ...siblings]
   })
-  const siblings = members
-    .filter((sibling) => isSibling(sibling, member))
-    .map((sibling) => ({
-      fromLink: link,
-      toLink: bridgeName(sibling.network.id),
-      fromPrefix: own,
-      toPrefix: sibling.held.subnet,
-    }))
-  return [inside, ...remote, ...siblings]
+  return [inside, ...between]
 }

@@ -5,26 +5,23 @@ import { bridgeName, containerVethName, hostVethName } from '../linux/host-state
 import { isNamespaceFile } from '../linux/namespace-file.ts'
 import { addVeth, describeLink, removeLink } from '../linux/veth.ts'
 import type { Log } from '../log.ts'
-import { containsIp, parseCidr, parseInterfaceAddress } from '../net/cidr.ts'
-import { formatIpv4 } from '../net/ipv4.ts'
-import { macOfIpv4, parseMac } from '../net/mac.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { Addresses } from './addresses.ts'
+import type { Addresses6 } from './addresses6.ts'
 import { mtuOf } from './desired-host-state.ts'
+import { EndpointAddresses } from './endpoint-addresses.ts'
 import type { HostFacts } from './host-facts.ts'
-import { endpointsOf, type Endpoint, type Journal, type Network } from './journal.ts'
+import {
+  endpointsOf,
+  type Endpoint,
+  type HeldSubnet,
+  type Journal,
+  type Network,
+} from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
 import { membersOf, staticRoutes, type Member } from './members.ts'
+import { newEndpoint, type EndpointWish } from './new-endpoint.ts'
 import { untilNamed } from './until-named.ts'
-
-export interface EndpointWish {
-  readonly id: string
-  readonly networkId: string
-  /** "10.33.5.2/17", or null where the choice is ours. */
-  readonly address: string | null
-  /** Any-case colon form, or null where the choice is ours. */
-  readonly mac: string | null
-}
 
 /** How a container is plugged in. */
 export interface Attachment {
@@ -32,15 +29,16 @@ export interface Attachment {
   readonly link: string
   readonly internal: boolean
   readonly egress: Network['egress']
-  /** The bridge's address, next hop of the routes. */
+  /** The bridge's IPv4 address. */
   readonly gateway: string
-  /** Destinations, "10.33.6.0/24". */
-  readonly routes: readonly string[]
+  /** Destinations, "10.33.6.0/24", each with the bridge's address of its family as next hop. */
+  readonly routes: readonly { readonly to: string; readonly via: string }[]
 }
 
 export interface EndpointsOptions {
   readonly journal: Journal
   readonly addresses: Addresses
+  readonly addresses6: Addresses6
   readonly hostId: string
   readonly view: () => ClusterView
   readonly facts: () => HostFacts
@@ -59,12 +57,14 @@ export const ABANDONED_MS = 30_000
 /** The containers' attachments on this host. None of this waits for the store. */
 export class Endpoints {
   readonly #options: EndpointsOptions
+  readonly #addresses: EndpointAddresses
   readonly #mutex = new KeyedMutex()
   /** Endpoints that look abandoned, with when that was first seen. */
   readonly #doubted = new Map<string, number>()
 
   constructor(options: EndpointsOptions) {
     this.#options = options
+    this.#addresses = new EndpointAddresses(options.addresses, options.addresses6)
   }
 
   /**
@@ -83,9 +83,9 @@ export class Endpoints {
       if (!this.#find(wish.networkId)) await this.#options.untilFound(wish.networkId)
       await untilNamed(journal, wish.networkId, this.#options.refusal)
       const member = this.#member(wish.networkId)
-      const address = wish.address ?? (await this.#chooseAddress(member))
+      const chosen = await this.#addresses.choose(wish, member)
       try {
-        const endpoint = newEndpoint(wish, address, member)
+        const endpoint = newEndpoint(wish, chosen, member)
         await this.#forgetPredecessor(endpoint)
         await journal.endpoints.put(endpoint.id, endpoint)
         await this.#plugIn(endpoint, member)
@@ -93,7 +93,7 @@ export class Endpoints {
         return endpoint
       } catch (error) {
         await journal.endpoints.delete(wish.id)
-        if (wish.address === null) await this.#release(member, address)
+        await this.#addresses.undo(wish, chosen, member)
         throw error
       }
     })
@@ -120,7 +120,7 @@ export class Endpoints {
       if (!endpoint) return
       await journal.endpoints.delete(id)
       const member = this.#find(endpoint.networkId)
-      if (member?.network.ipam === 'null') await this.#release(member, endpoint.address)
+      if (member) await this.#addresses.forget(endpoint, member)
       onChange()
     })
   }
@@ -137,7 +137,8 @@ export class Endpoints {
           `this host has no record of the endpoint ${id.slice(0, 12)}; start the container again`,
         )
       }
-      const routes = staticRoutes(member, membersOf(journal), view(), hostId)
+      const all = staticRoutes(member, membersOf(journal), view(), hostId)
+      const routes = all.filter((to) => !to.includes(':') || endpoint.address6 !== null)
       await journal.endpoints.update(id, (record) => ({
         ...record,
         sandbox: sandbox || null,
@@ -151,7 +152,7 @@ export class Endpoints {
         internal: network.internal,
         egress: network.egress,
         gateway: held.gateway,
-        routes,
+        routes: routes.map((to) => ({ to, via: gatewayFor(to, held) })),
       }
     })
   }
@@ -187,10 +188,7 @@ export class Endpoints {
       )
       await this.delete(endpoint.id)
       const member = this.#find(endpoint.networkId)
-      const { ip } = parseInterfaceAddress(endpoint.address)
-      if (member) {
-        await this.#options.addresses.releaseOld(member.held.subnet, ip, endpoint.joinedAt)
-      }
+      if (member) await this.#addresses.forgetUntold(endpoint, member)
     }
   }
 
@@ -200,10 +198,12 @@ export class Endpoints {
   }
 
   /** Docker gives an address to one endpoint at a time: an older one with it is gone, unheard. */
-  async #forgetPredecessor({ id, networkId, address }: Endpoint): Promise<void> {
+  async #forgetPredecessor({ id, networkId, address, address6 }: Endpoint): Promise<void> {
     const { journal } = this.#options
     for (const other of endpointsOf(journal, networkId)) {
-      if (other.id === id || other.address !== address) continue
+      const hasAddress =
+        other.address === address || (address6 !== null && other.address6 === address6)
+      if (other.id === id || !hasAddress) continue
       await removeLink(hostVethName(other.id))
       await journal.endpoints.delete(other.id)
     }
@@ -222,15 +222,6 @@ export class Endpoints {
     await addVeth(pair, { paths: this.#options.paths })
   }
 
-  async #chooseAddress({ held }: Member): Promise<string> {
-    const ip = await this.#options.addresses.request(held.subnet, 'endpoint', null)
-    return `${formatIpv4(ip)}/${held.prefixLength}`
-  }
-
-  async #release(member: Member, address: string): Promise<void> {
-    await this.#options.addresses.release(member.held.subnet, parseInterfaceAddress(address).ip)
-  }
-
   #find(networkId: string): Member | undefined {
     return membersOf(this.#options.journal).find(({ network }) => network.id === networkId)
   }
@@ -245,29 +236,12 @@ export class Endpoints {
   }
 }
 
+/** The bridge's address in the family of the destination. */
+const gatewayFor = (to: string, { gateway, ipv6 }: HeldSubnet): string =>
+  to.includes(':') && ipv6 ? ipv6.gateway : gateway
+
 /** Between Join and Leave a container has the other end of the cable. */
 async function isInUse({ id, sandbox }: Endpoint, paths: HostPaths): Promise<boolean> {
   if (sandbox === null) return false
   return isNamespaceFile(paths.of(sandbox)) || (await describeLink(hostVethName(id))) !== null
-}
-
-function newEndpoint(wish: EndpointWish, address: string, { held, network }: Member): Endpoint {
-  const { ip } = parseInterfaceAddress(address)
-  if (!containsIp(parseCidr(held.subnet), ip)) {
-    throw new OverlayError(
-      'bad_input',
-      `${formatIpv4(ip)} is not in ${held.subnet}, this host's subnet of the network ${network.name ?? network.id.slice(0, 12)}; choose an address of it, or leave the choice to Docker`,
-    )
-  }
-  return {
-    id: wish.id,
-    networkId: wish.networkId,
-    address,
-    mac: wish.mac === null ? macOfIpv4(ip) : parseMac(wish.mac),
-    answered: { address: wish.address === null, mac: wish.mac === null },
-    sandbox: null,
-    joinedRoutes: [],
-    joinedAt: 0,
-    ports: [],
-  }
 }

@@ -2,8 +2,10 @@ import type { HostPaths } from '../linux/host-paths.ts'
 import { observeUnderlay, privateBridgePrefixes } from '../linux/underlay.ts'
 import type { Cidr } from '../net/cidr.ts'
 import { parseCidr } from '../net/cidr.ts'
-import { familyOf, isIpv4, type Ip } from '../net/ip.ts'
-import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { parseCidr6 } from '../net/cidr6.ts'
+import { familyOf, type Ip } from '../net/ip.ts'
+import type { Ipv4 } from '../net/ipv4.ts'
+import { formatIp } from '../net/ipv6.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { Hazards } from '../store/hazards.ts'
@@ -41,9 +43,9 @@ export async function observeHostFacts(options: HostFactsOptions): Promise<HostF
     ...(options.hostIp !== null && { hostIp: options.hostIp }),
     paths: options.paths,
   })
-  // No lease can cover an address of IPv6.
+  const { ipv6 } = underlay
   const named = (ips: readonly Ip[], what: string): Hazards['addresses'] =>
-    ips.filter(isIpv4).map((ip) => ({ ip, what }))
+    ips.map((ip) => ({ ip, what }))
   return {
     iface: underlay.iface,
     uplinks: underlay.uplinks,
@@ -54,9 +56,9 @@ export async function observeHostFacts(options: HostFactsOptions): Promise<HostF
     privatePrefixes: privateBridgePrefixes(underlay),
     hazards: {
       addresses: [
-        ...named([underlay.ip, underlay.publicIp], "this host's own address"),
-        ...named(underlay.defaultGateways, 'the default gateway'),
-        ...named(underlay.nameservers, 'the nameserver'),
+        ...named([underlay.ip, underlay.publicIp, ...ipv6.addresses], "this host's own address"),
+        ...named([...underlay.defaultGateways, ...ipv6.defaultGateways], 'the default gateway'),
+        ...named([...underlay.nameservers, ...ipv6.nameservers], 'the nameserver'),
         ...named(options.etcdAddresses, 'the etcd endpoint'),
       ],
       onLink: underlay.onLinkPrefixes.map(({ prefix, dev }) => ({ prefix, dev: dev ?? 'nowhere' })),
@@ -74,9 +76,12 @@ export function allHazards(
   return {
     addresses: [
       ...facts.hazards.addresses,
-      ...[...vteps]
-        .filter(isIpv4)
-        .map((ip) => ({ ip, what: `the tunnel end of host ${formatIpv4(ip)},` })),
+      ...[...vteps].map((ip) => ({ ip, what: `the tunnel end of host ${formatIp(ip)},` })),
+      ...held.flatMap(({ ipv6 }) =>
+        ipv6 === null
+          ? []
+          : [{ ip: parseCidr6(ipv6.subnet).address, what: "this host's own IPv6 subnet" }],
+      ),
     ],
     onLink: [
       ...facts.hazards.onLink,

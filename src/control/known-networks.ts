@@ -6,13 +6,18 @@ export interface KnownNetwork {
   readonly name: string
   readonly ipam: Network['ipam']
   readonly internal: boolean
+  /** False where it was made for IPv6 alone. */
+  readonly ipv4: boolean
   readonly mtu: number | null
   readonly egress: Network['egress']
   /** The subnet as far as it is known there: "10.33.5.0/24", a whole pool, or nothing. */
   readonly subnet: string | null
   /** The bridge's address where it was chosen there, "10.33.5.1". */
   readonly gateway: string | null
-  /** Addresses set aside there, "10.33.5.9". */
+  /** The same two of IPv6: "fd0d:cafe:1:5::/64", "fd0d:cafe:1:5::1". */
+  readonly subnet6: string | null
+  readonly gateway6: string | null
+  /** Addresses set aside there, of either family: "10.33.5.9". */
   readonly reserved: readonly string[]
   readonly endpoints: readonly KnownEndpoint[]
 }
@@ -21,8 +26,10 @@ export interface KnownNetwork {
 export interface KnownEndpoint {
   readonly id: string
   readonly containerId: string
-  /** "10.33.5.2/17" */
-  readonly address: string
+  /** "10.33.5.2/17"; null in a network without IPv4. */
+  readonly address: string | null
+  /** "fd0d:cafe:1:5::2/64"; null in a network without IPv6. */
+  readonly address6: string | null
   readonly mac: string
 }
 

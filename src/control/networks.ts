@@ -1,6 +1,6 @@
 import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { MIN_OVERLAY_MTU } from '../net/mtu.ts'
+import { MIN_IPV6_MTU, MIN_OVERLAY_MTU } from '../net/mtu.ts'
 import type { HostFacts } from './host-facts.ts'
 import { endpointsOf, type HeldSubnet, type Journal, type Network } from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
@@ -12,6 +12,9 @@ export interface NetworkWish {
   readonly id: string
   readonly ipam: Network['ipam']
   readonly internal: boolean
+  /** True unless Docker was asked for IPv6 alone. */
+  readonly ipv4?: boolean
+  readonly ipv6?: boolean
   readonly mtu: number | null
   readonly egress: Network['egress']
 }
@@ -46,13 +49,14 @@ export class Networks {
       const { journal, subnets, reconciler, facts, onCreated, log } = this.#options
       if (journal.networks.get(wish.id)) return
       this.#removed.delete(wish.id)
-      refuseMtu(wish.mtu, facts().overlayMtu)
+      refuseMtu(wish, facts().overlayMtu)
       const held = await lease()
       refuseOtherNetwork(held, wish.id)
       try {
         // First, so that the subnet is never without a network once it has waited long for one.
-        await journal.networks.put(wish.id, {
-          ...wish,
+        const { id, ipam, internal, ipv4 = true, mtu, egress } = wish
+        await journal.networks.put(id, {
+          ...{ id, ipam, internal, ipv4, mtu, egress },
           subnet: held.subnet,
           name: null,
           bridgeMac: null,
@@ -152,7 +156,13 @@ const unknownSubnet = (subnet: string): OverlayError =>
     `this host does not hold the subnet ${subnet} (any more); create the network again`,
   )
 
-function refuseMtu(mtu: number | null, most: number): void {
+function refuseMtu({ mtu, ipv6 = false }: NetworkWish, most: number): void {
+  if (ipv6 && Math.min(mtu ?? most, most) < MIN_IPV6_MTU) {
+    throw new OverlayError(
+      'bad_input',
+      `IPv6 needs an MTU of ${MIN_IPV6_MTU} or more (RFC 8200 section 5), and ${mtu === null ? `the network between the hosts carries ${most} bytes of a container's packet` : `-o mtu=${mtu} asks for less, of ${most} that are possible`}; leave --ipv6 out, or choose a larger MTU`,
+    )
+  }
   if (mtu === null || (mtu >= MIN_OVERLAY_MTU && mtu <= most)) return
   throw new OverlayError(
     'bad_input',

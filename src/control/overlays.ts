@@ -1,5 +1,6 @@
 import { OverlayError } from '../errors.ts'
 import { formatCidr, sameCidr, type Cidr } from '../net/cidr.ts'
+import { overlaps6, type Cidr6 } from '../net/cidr6.ts'
 import type { Vni } from '../net/vni.ts'
 import type { ClusterView, OverlayRecord } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
@@ -31,9 +32,29 @@ export function routedOverlay(
     refuseOtherVni(known, vni)
     return known
   }
-  const overlay = { name, vni: vniOfNew(view, name, vni), pool: null, subnetLength: null }
+  const overlay = {
+    name,
+    vni: vniOfNew(view, name, vni),
+    pool: null,
+    subnetLength: null,
+    pool6: null,
+  }
   operations.push({ put: keys.overlay(name), value: encodeOverlay(overlay) })
   return overlay
+}
+
+/**
+ * Whether the overlay's record should get that IPv6 pool: it is pooled and has none, and the pool is no
+ * other overlay's, with which it could not stand.
+ */
+export function lacksPool6(
+  view: ClusterView,
+  { name, pool, pool6 }: OverlayRecord,
+  wanted: Cidr6 | null,
+): boolean {
+  if (wanted === null || pool === null || pool6 !== null) return false
+  const others = view.overlays.values().filter((other) => other.name !== name)
+  return !others.some((other) => other.pool6 && overlaps6(other.pool6, wanted))
 }
 
 /** The overlay that owns exactly this pool. */

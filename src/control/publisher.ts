@@ -16,15 +16,17 @@ import { foreignHolder } from './foreign-holder.ts'
 import type { HostFacts } from './host-facts.ts'
 import type { HostIdentity } from './host-identity.ts'
 import type { HeldSubnet, Journal } from './journal.ts'
+import { leaseKey } from './lease-writes.ts'
 import { membersOf } from './members.ts'
 import { namedAsStored } from './named-as-stored.ts'
+import { lacksPool6 } from './overlays.ts'
 import { ownEndpointKeys, recordChanges, wantedRecords } from './simple-records.ts'
 import { StoreLease } from './store-lease.ts'
-import { subnetValue, type Publisher as By } from './subnet-value.ts'
+import { halfOf, subnetValue, type Publisher as By } from './subnet-value.ts'
 
 /** Writes of one transaction; etcd refuses more than 128 operations in one (--max-txn-ops). */
 const BATCH = 100
-const SUBNETS_AT_ONCE = Math.floor(BATCH / OPERATIONS_PER_SUBNET)
+const SUBNETS_AT_ONCE = Math.floor(BATCH / (OPERATIONS_PER_SUBNET + 1))
 
 export interface PublisherOptions {
   readonly store: Store
@@ -52,7 +54,7 @@ export class Publisher {
   readonly #hostLease: StoreLease
   readonly #recordLease: StoreLease
   readonly #task: CoalescedTask
-  /** Subnets granted in the store whose journal record is still being written. */
+  /** Subnets of which the store was granted more than the journal has yet: it is still being written. */
   readonly #spared = new Map<string, number>()
   /** Subnets that another host has by now. */
   #lost: ReadonlySet<string> = new Set()
@@ -204,7 +206,9 @@ export class Publisher {
       const part = wrong.slice(at, at + SUBNETS_AT_ONCE).map(({ subnet }) => subnet)
       const renumbered = await allocate(store, keys, (view) => {
         // Asked again each time: one may be given back, or named, meanwhile.
-        const held = part.flatMap((subnet) => journal.subnets.get(subnet) ?? [])
+        const held = part.flatMap((subnet) =>
+          this.#spared.has(subnet) ? [] : (journal.subnets.get(subnet) ?? []),
+        )
         return decideOwnSubnets(view, held, by, keys)
       })
       for (const { subnet, vni } of renumbered) {
@@ -216,18 +220,22 @@ export class Publisher {
 
   /** Whether the lease, its holder and its overlay are in the store as the journal has them, or not ours to write. */
   #isPublished(journaled: HeldSubnet, by: By): boolean {
-    if (this.#lost.has(journaled.subnet)) return true
+    if (this.#lost.has(journaled.subnet) || this.#spared.has(journaled.subnet)) return true
     const { keys, mirror } = this.#options
     const mine = namedAsStored(mirror.view(), journaled, by.hostId)
     const entries = mirror.entries()
-    const subnet = parseCidr(mine.subnet)
-    const lease = entries.get(keys.subnet(subnet))
-    const overlay = mine.overlay === null ? null : mirror.view().overlays.get(mine.overlay)
+    const view = mirror.view()
+    const key = leaseKey(keys, mine)
+    const lease = entries.get(key)
+    const stands = view.subnets.get(mine.subnet)
+    const overlay = mine.overlay === null ? null : view.overlays.get(mine.overlay)
     return (
       lease?.value === encodeSubnet(subnetValue(mine, by)) &&
       lease.lease === by.storeLease &&
-      entries.get(keys.holder(subnet))?.value === encodeHolder(by.hostId) &&
-      (overlay === null || overlay?.vni === mine.vni)
+      (stands?.hostId !== by.hostId || stands.key === key) &&
+      entries.get(keys.holder(parseCidr(mine.subnet)))?.value === encodeHolder(by.hostId) &&
+      (overlay === null ||
+        (overlay?.vni === mine.vni && !lacksPool6(view, overlay, halfOf(mine)?.pool ?? null)))
     )
   }
 

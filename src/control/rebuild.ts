@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { parseInterfaceAddress } from '../net/cidr.ts'
+import { parseInterfaceAddress6 } from '../net/cidr6.ts'
 import { derivedMac } from '../net/mac.ts'
 import { allocate } from '../store/allocate.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
@@ -9,13 +10,15 @@ import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
 import type { Store } from '../store/store.ts'
 import type { Addresses } from './addresses.ts'
+import type { Addresses6 } from './addresses6.ts'
 import { CoalescedTask } from './coalesced-task.ts'
 import { decideRebuild, judgeNetworks, type Found, type RebuildPlan } from './decide-rebuild.ts'
 import { decideRemovals } from './decide-removals.ts'
 import type { Endpoints } from './endpoints.ts'
+import { heldWith } from './held-with.ts'
 import type { HostFacts } from './host-facts.ts'
 import type { HostIdentity } from './host-identity.ts'
-import type { Journal } from './journal.ts'
+import type { Endpoint, Journal } from './journal.ts'
 import type { KnownNetwork, KnownNetworks } from './known-networks.ts'
 import type { Networks } from './networks.ts'
 import { settlesWithin } from './patience.ts'
@@ -46,6 +49,7 @@ export interface RebuildOptions {
   readonly reconciler: Pick<Reconciler, 'firstRun' | 'attempt'>
   readonly subnets: Pick<Subnets, 'wasGivenBack'>
   readonly addresses: Pick<Addresses, 'request'>
+  readonly addresses6: Pick<Addresses6, 'request'>
   readonly networks: Pick<Networks, 'adopt' | 'delete' | 'wasRemoved'>
   readonly endpoints: Pick<Endpoints, 'adopt' | 'isInUse'>
   readonly unclaimed: Pick<UnclaimedLinks, 'isNoted' | 'bridgeMac' | 'release'>
@@ -127,12 +131,14 @@ export class Rebuild {
     if (!(await this.#until(isThere))) throw this.#refusal(id)
   }
 
-  /** The same by the subnet that the network lives in. @throws OverlayError not_found */
+  /** The same by a subnet that the network lives in, of either family. @throws OverlayError not_found */
   async untilSubnet(subnet: string): Promise<void> {
     const { journal, mirror } = this.#options
-    if (await this.#until(() => journal.subnets.get(subnet) !== undefined)) return
+    if (await this.#until(() => heldWith(journal, subnet) !== undefined)) return
     const id = mirror.view().subnets.get(subnet)?.networkId
-    const network = this.#known.find((known) => known.id === id || known.subnet === subnet)
+    const network = this.#known.find(
+      (known) => known.id === id || known.subnet === subnet || known.subnet6 === subnet,
+    )
     if (network) throw this.#refusal(network.id)
     throw new OverlayError(
       'not_found',
@@ -245,19 +251,29 @@ export class Rebuild {
   }
 
   async #adoptEndpoints(network: KnownNetwork): Promise<void> {
-    const { known: manager, journal, addresses, endpoints } = this.#options
+    const { known: manager, journal, endpoints } = this.#options
     if (!this.#isJournaled(network.id)) return
     for (const known of network.endpoints) {
       if (journal.endpoints.get(known.id)) continue
       const sandbox = await manager.sandboxOf(known.containerId)
       if (sandbox === null) continue
-      const { subnet } = journal.networks.get(network.id)!
-      if (!(await endpoints.adopt(rebuiltEndpoint(known, network, sandbox, Date.now())))) continue
-      if (journal.subnets.get(subnet)?.addresses === null) continue
-      const { ip } = parseInterfaceAddress(known.address)
-      // It may well be taken: by this very endpoint, if the subnet's own record was not lost.
+      const held = journal.subnets.get(journal.networks.get(network.id)!.subnet)
+      const endpoint = held && rebuiltEndpoint(known, network, held, sandbox, Date.now())
+      if (endpoint && (await endpoints.adopt(endpoint))) await this.#take(endpoint, held.subnet)
+    }
+  }
+
+  /** They may well be taken: by this very endpoint, if the subnet's own record was not lost. */
+  async #take({ address, address6 }: Endpoint, subnet: string): Promise<void> {
+    const { journal, addresses, addresses6 } = this.#options
+    const held = journal.subnets.get(subnet)
+    if (held?.addresses) {
+      const { ip } = parseInterfaceAddress(address)
       await addresses.request(subnet, 'endpoint', ip).catch(() => undefined)
     }
+    if (address6 === null || !held?.ipv6?.addresses) return
+    const { ip } = parseInterfaceAddress6(address6)
+    await addresses6.request(subnet, 'endpoint', ip).catch(() => undefined)
   }
 
   /** What earlier identities of this host still have in the store belongs to networks that are gone. */

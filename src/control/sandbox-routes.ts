@@ -2,8 +2,9 @@ import { messageOf } from '../errors.ts'
 import type { HostPaths } from '../linux/host-paths.ts'
 import { syncSandboxRoutes } from '../linux/sandbox-routes.ts'
 import type { Log } from '../log.ts'
-import { parseCidr } from '../net/cidr.ts'
-import { parseIpv4 } from '../net/ipv4.ts'
+import { parseCidr, type Cidr } from '../net/cidr.ts'
+import { parseCidr6, type Cidr6 } from '../net/cidr6.ts'
+import { parseIp } from '../net/ip.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { Endpoint, Journal } from './journal.ts'
 import { staticRoutes, type Member } from './members.ts'
@@ -72,19 +73,22 @@ export class SandboxRoutes {
     wanted: readonly string[],
   ): Promise<boolean> {
     try {
-      const joined = endpoint.joinedRoutes.map(parseCidr)
       const isNew = isYoung(endpoint) && !this.#synced.has(endpoint.id)
-      const result = await syncSandboxRoutes({
-        netns: this.#paths.of(endpoint.sandbox!),
-        gateway: parseIpv4(member.held.gateway),
-        wanted: wanted.map(parseCidr),
-        known: joined,
-        after: isNew ? joined : [],
-      })
-      if (result === 'gone' || result === 'unsettled') return false
+      const families = familiesOf(endpoint, member)
+      for (const { gateway, isOf } of families) {
+        const joined = endpoint.joinedRoutes.filter(isOf).map(parsePrefix)
+        const result = await syncSandboxRoutes({
+          netns: this.#paths.of(endpoint.sandbox!),
+          gateway: parseIp(gateway),
+          wanted: wanted.filter(isOf).map(parsePrefix),
+          known: joined,
+          after: isNew ? joined : [],
+        })
+        if (result === 'gone' || result === 'unsettled') return false
+      }
       await journal.endpoints.update(endpoint.id, (record) => ({
         ...record,
-        joinedRoutes: [...wanted],
+        joinedRoutes: wanted.filter((prefix) => families.some(({ isOf }) => isOf(prefix))),
       }))
       this.#failures.delete(endpoint.id)
       return true
@@ -101,5 +105,20 @@ export class SandboxRoutes {
     }
   }
 }
+
+/** The families that a container has, each with the bridge's address and with what tells its prefixes. */
+function familiesOf(
+  { address6 }: Endpoint,
+  { network, held }: Member,
+): { gateway: string; isOf: (prefix: string) => boolean }[] {
+  const isIpv6 = (prefix: string): boolean => prefix.includes(':')
+  return [
+    ...(network.ipv4 ? [{ gateway: held.gateway, isOf: (text: string) => !isIpv6(text) }] : []),
+    ...(held.ipv6 && address6 !== null ? [{ gateway: held.ipv6.gateway, isOf: isIpv6 }] : []),
+  ]
+}
+
+const parsePrefix = (text: string): Cidr | Cidr6 =>
+  text.includes(':') ? parseCidr6(text) : parseCidr(text)
 
 const isYoung = ({ joinedAt }: Endpoint): boolean => Date.now() - joinedAt < SETTLE_MS

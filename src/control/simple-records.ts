@@ -1,4 +1,5 @@
 import { parseCidr, parseInterfaceAddress } from '../net/cidr.ts'
+import { parseInterfaceAddress6 } from '../net/cidr6.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import { encodeEndpoint, encodeHost, encodePrivatePrefixes } from '../store/records.ts'
 import type { Compare, Entry, Operation } from '../store/store.ts'
@@ -40,7 +41,12 @@ export function wantedRecords(input: WantedRecordsInput): WantedRecord[] {
   const endpoints = members.flatMap(({ held, endpoints }) =>
     endpoints.map((endpoint) => ({
       key: keys.endpoint(parseCidr(held.subnet), parseInterfaceAddress(endpoint.address).ip),
-      value: encodeEndpoint({ endpointId: endpoint.id, mac: endpoint.mac, name: null }),
+      value: encodeEndpoint({
+        endpointId: endpoint.id,
+        mac: endpoint.mac,
+        name: null,
+        ipv6: endpoint.address6 === null ? null : parseInterfaceAddress6(endpoint.address6).ip,
+      }),
       lease: input.recordLease,
     })),
   )

@@ -7,6 +7,7 @@ import {
   sameCidr,
   type Cidr,
 } from '../net/cidr.ts'
+import { isIpv4 } from '../net/ip.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { Hazards } from '../store/hazards.ts'
 import { poolOver } from './taken.ts'
@@ -41,7 +42,7 @@ const inNetwork = (view: ClusterView, prefix: Cidr): boolean =>
 
 function isHarmless(prefix: Cidr, hazards: Hazards): boolean {
   return (
-    !hazards.addresses.some(({ ip }) => containsIp(prefix, ip)) &&
+    !hazards.addresses.some(({ ip }) => isIpv4(ip) && containsIp(prefix, ip)) &&
     !hazards.onLink.some((link) => overlaps(link.prefix, prefix))
   )
 }

@@ -13,13 +13,18 @@ import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
 import type { Store } from '../store/store.ts'
 import { decideNaming, type NamedOverlay } from './decide-naming.ts'
+import { awaitingHalf } from './awaiting-half.ts'
 import { decideSubnet, type Claimant, type GrantedSubnet } from './decide-subnet.ts'
+import { heldWith } from './held-with.ts'
 import type { HostFacts } from './host-facts.ts'
+import { Ipv6Halves } from './ipv6-halves.ts'
 import type { HeldSubnet, Journal } from './journal.ts'
+import { KeyedMutex } from './keyed-mutex.ts'
 import { settlesWithin, STORE_PATIENCE_MS, withPatience } from './patience.ts'
 import type { Publisher } from './publisher.ts'
 import type { Publisher as By } from './subnet-value.ts'
 import type { SubnetWish } from './subnet-wish.ts'
+import type { Subnet6Wish } from './subnet6-wish.ts'
 
 /** How long a leased subnet waits for its network before it is given back. */
 export const UNBOUND_MS = 60_000
@@ -46,23 +51,74 @@ export class Subnets {
   readonly #refusals = new Map<string, OverlayError>()
   /** Subnets that this process gave back; what else the store shows as this host's may be wanted yet. */
   readonly #givenBack = new Set<string>()
+  readonly #halves: Ipv6Halves
+  readonly #turns = new KeyedMutex()
+  /** Subnets that whoever asked for their IPv6 half was never told of, and so cannot give back itself. */
+  readonly #untold = new Set<string>()
 
   constructor(options: SubnetsOptions) {
     this.#options = options
+    this.#halves = new Ipv6Halves(options)
   }
 
   /**
    * Leases a subnet in the store and journals it; both or neither.
    * @param gateway for Docker's own IPAM: the address that Docker chose; null takes the first one
+   * @param wish6 of the IPv6 half; null for a subnet without
    * @throws OverlayError conflict, exhausted, bad_input, store_unavailable
    */
-  async lease(wish: SubnetWish, gateway: string | null): Promise<HeldSubnet> {
-    const work = this.#lease(wish, gateway)
+  async lease(
+    wish: SubnetWish,
+    gateway: string | null,
+    wish6: Subnet6Wish | null = null,
+  ): Promise<HeldSubnet> {
+    const work = this.#leaseBoth(wish, gateway, wish6)
     try {
       return await withPatience(work)
     } catch (error) {
       // What is granted after the caller has given up is nobody's; failing that, reclaim() takes it.
       void work.then((held) => this.giveBackUnused(held.subnet)).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /**
+   * Leases the IPv6 half of the subnet that was leased a moment ago for the same network; where there is
+   * none, as for a network of IPv6 alone, an IPv4 subnet too, by which the network is known here.
+   * @param wish of that IPv4 subnet
+   * @throws OverlayError like lease()
+   */
+  lease6(wish: SubnetWish, wish6: Subnet6Wish): Promise<HeldSubnet> {
+    return this.#turns.run('ipv6', async () => {
+      const overlay = wish.kind === 'shared-pool' ? null : wish.overlay
+      const all = this.#options.journal.subnets.values()
+      const waiting = awaitingHalf(all, overlay, Date.now() - UNBOUND_MS)
+      if (waiting) return withPatience(this.#halves.give(waiting.subnet, wish6))
+      const held = await this.lease(wish, null, wish6)
+      this.#untold.add(held.subnet)
+      return held
+    })
+  }
+
+  /** Gives an IPv6 half back while no network lives in its subnet. @param subnet "10.33.5.0/24", or of the half */
+  async giveBackHalf(subnet: string): Promise<void> {
+    const held = heldWith(this.#options.journal, subnet)
+    if (!held) return
+    if (this.#untold.has(held.subnet)) await this.giveBackUnused(held.subnet)
+    else await this.#halves.take(held.subnet)
+  }
+
+  async #leaseBoth(
+    wish: SubnetWish,
+    gateway: string | null,
+    wish6: Subnet6Wish | null,
+  ): Promise<HeldSubnet> {
+    const held = await this.#lease(wish, gateway)
+    if (wish6 === null) return held
+    try {
+      return await this.#halves.give(held.subnet, wish6)
+    } catch (error) {
+      await this.giveBackUnused(held.subnet)
       throw error
     }
   }
@@ -125,6 +181,7 @@ export class Subnets {
     const { journal, publisher } = this.#options
     if (!(await journal.subnets.delete(subnet, only))) return false
     this.#refusals.delete(subnet)
+    this.#untold.delete(subnet)
     this.#givenBack.add(subnet)
     await settlesWithin(publisher.attempt(), STORE_PATIENCE_MS)
     return true
@@ -171,13 +228,14 @@ export class Subnets {
     const overlay = await publisher.writing((by) =>
       allocate(store, keys, (view) => {
         // Asked again each time: what was given back meanwhile must not come back to the store.
-        if (!journal.subnets.get(held.subnet)) {
+        const mine = journal.subnets.get(held.subnet)
+        if (!mine) {
           throw new OverlayError(
             'conflict',
             `the subnet ${held.subnet} was given back meanwhile; run the command again`,
           )
         }
-        return decideNaming(complete(view), held, name, by, keys, vni)
+        return decideNaming(complete(view), mine, name, by, keys, vni)
       }),
     )
     // The watch brings it too.
@@ -220,5 +278,6 @@ function heldSubnet(granted: GrantedSubnet, gateway: string | null): HeldSubnet 
     networkId: null,
     since: now,
     addresses: kind === 'docker' ? null : addresses.toRecord(),
+    ipv6: null,
   }
 }

@@ -80,10 +80,15 @@ function completedSubnets(
   const subnets = new Map(now.subnets)
   const all = [...now.subnets.values(), ...before.subnets.values()]
   const taken = new DisjointPrefixes<true>(all.map(({ subnet }) => subnet.length))
-  for (const { subnet } of now.subnets.values()) taken.add(subnet, true)
+  const taken6 = new DisjointPrefixes<true>(all.flatMap(({ ipv6 }) => ipv6?.subnet.length ?? []))
+  for (const { subnet, ipv6 } of now.subnets.values()) {
+    taken.add(subnet, true)
+    if (ipv6) taken6.add(ipv6.subnet, true)
+  }
   for (const lease of before.subnets.values()) {
     if (lease.hostId === hostId || taken.add(lease.subnet, true) !== null) continue
-    subnets.set(formatCidr(lease.subnet), lease)
+    const isSound = lease.ipv6 === null || taken6.add(lease.ipv6.subnet, true) === null
+    subnets.set(formatCidr(lease.subnet), isSound ? lease : { ...lease, ipv6: null })
   }
   return subnets
 }

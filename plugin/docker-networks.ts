@@ -15,6 +15,11 @@ const networkSchema = z.object({
   Name: z.string(),
   Scope: goText,
   Internal: goFlag,
+  /** From Docker 28 on; before that every network had IPv4. */
+  EnableIPv4: z
+    .boolean()
+    .nullish()
+    .transform((value) => value ?? true),
   IPAM: z.object({
     Driver: goText,
     Config: z
@@ -24,7 +29,15 @@ const networkSchema = z.object({
   Options: goStrings,
   /** By container; attachments that outlived their container are called "ep-…". */
   Containers: z
-    .record(z.string(), z.object({ EndpointID: goText, MacAddress: goText, IPv4Address: goText }))
+    .record(
+      z.string(),
+      z.object({
+        EndpointID: goText,
+        MacAddress: goText,
+        IPv4Address: goText,
+        IPv6Address: goText,
+      }),
+    )
     .nullish(),
 })
 
@@ -89,9 +102,12 @@ export function dockerNetworks(options: DockerNetworksOptions): KnownNetworks {
  * @returns null for a network of a swarm that has no task on this host: only its managers know of it
  */
 export function knownNetwork(answer: unknown, driver: string): KnownNetwork | null {
-  const { Id, Name, Scope, Internal, IPAM, Options, Containers } = networkSchema.parse(answer)
+  const { Id, Name, Scope, Internal, EnableIPv4, IPAM, Options, Containers } =
+    networkSchema.parse(answer)
   if (Scope === 'swarm' && !Containers) return null
-  const [config] = IPAM.Config ?? []
+  const configs = IPAM.Config ?? []
+  const config = configs.find(({ Subnet }) => !Subnet.includes(':'))
+  const config6 = configs.find(({ Subnet }) => Subnet.includes(':'))
   const ipam =
     IPAM.Driver === 'null' ? 'null' : isDriver(IPAM.Driver, driver) ? 'overlay-ts' : 'docker'
   const bare = (address: string): string => address.replace(/\/\d+$/, '')
@@ -100,15 +116,22 @@ export function knownNetwork(answer: unknown, driver: string): KnownNetwork | nu
     name: Name,
     ipam,
     internal: Internal,
+    ipv4: EnableIPv4,
     mtu: mtuOption(Options),
     egress: egressOption(Options),
     subnet: config?.Subnet || null,
     gateway: bare(config?.Gateway ?? '') || null,
-    reserved: Object.values(config?.AuxiliaryAddresses ?? {}).map(bare),
+    subnet6: config6?.Subnet || null,
+    gateway6: bare(config6?.Gateway ?? '') || null,
+    reserved: configs.flatMap(({ AuxiliaryAddresses }) =>
+      Object.values(AuxiliaryAddresses).map(bare),
+    ),
     endpoints: Object.entries(Containers ?? {}).flatMap(([containerId, attachment]) => {
-      const { EndpointID: id, MacAddress: mac, IPv4Address: address } = attachment
-      const isWhole = id !== '' && mac !== '' && address !== '' && !containerId.startsWith('ep-')
-      return isWhole ? [{ id, containerId, address, mac } satisfies KnownEndpoint] : []
+      const { EndpointID: id, MacAddress: mac, IPv4Address, IPv6Address } = attachment
+      const [address, address6] = [IPv4Address || null, IPv6Address || null]
+      const hasAddress = EnableIPv4 ? address !== null : address6 !== null
+      const isWhole = id !== '' && mac !== '' && hasAddress && !containerId.startsWith('ep-')
+      return isWhole ? [{ id, containerId, address, address6, mac } satisfies KnownEndpoint] : []
     }),
   }
 }

@@ -1,12 +1,19 @@
 import type { Controller } from '../src/control/controller.ts'
-import type { HeldSubnet } from '../src/control/journal.ts'
-import type { SubnetWish } from '../src/control/subnet-wish.ts'
-import { messageOf, OverlayError } from '../src/errors.ts'
-import { parseCidr, type Cidr } from '../src/net/cidr.ts'
+import { heldWith } from '../src/control/held-with.ts'
+import type { HeldSubnet, HeldSubnet6 } from '../src/control/journal.ts'
+import { OverlayError } from '../src/errors.ts'
+import { parseCidr } from '../src/net/cidr.ts'
+import { parseCidr6 } from '../src/net/cidr6.ts'
 import { formatIpv4, parseIpv4 } from '../src/net/ipv4.ts'
+import { formatIpv6, parseIpv6 } from '../src/net/ipv6.ts'
 import type { IpamDriver } from './drivers.ts'
-import { GATEWAY_ADDRESS, REQUEST_ADDRESS_TYPE, type RequestPoolRequest } from './ipam-messages.ts'
-import { readIpamOptions, refuseUnknownOptions } from './options.ts'
+import {
+  GATEWAY_ADDRESS,
+  REQUEST_ADDRESS_TYPE,
+  type RequestAddressRequest,
+  type RequestPoolResponse,
+} from './ipam-messages.ts'
+import { subnet6Wish, subnetWish } from './pool-wishes.ts'
 
 /**
  * One name for both address spaces: from Docker 27 on, dockerd then trusts the pools we answer
@@ -14,16 +21,17 @@ import { readIpamOptions, refuseUnknownOptions } from './options.ts'
  */
 export const ADDRESS_SPACE = 'overlay-ts'
 
-/** A pool's identity is its subnet, since the subnets of a cluster are disjoint. */
+/** A pool's identity is its subnet, since the subnets of a cluster are disjoint, those of either family. */
 const POOL_ID = 'overlay-ts:'
 
 /** What of the overlay network the driver speaks with. */
-type IpamSide = Pick<Controller, 'journal' | 'subnets' | 'addresses'> & {
+type IpamSide = Pick<Controller, 'journal' | 'subnets' | 'addresses' | 'addresses6'> & {
   readonly rebuild: Pick<Controller['rebuild'], 'untilSubnet'>
 }
 
 /** Docker's address management in terms of leased subnets: `--ipam-driver overlay-ts`. */
-export function createIpamDriver({ journal, subnets, addresses, rebuild }: IpamSide): IpamDriver {
+export function createIpamDriver(side: IpamSide): IpamDriver {
+  const { journal, subnets, addresses, addresses6, rebuild } = side
   return {
     getCapabilities: async () => ({ RequiresMACAddress: false, RequiresRequestReplay: false }),
 
@@ -33,90 +41,91 @@ export function createIpamDriver({ journal, subnets, addresses, rebuild }: IpamS
     }),
 
     async requestPool(request) {
-      const held = await subnets.lease(wishOf(request), null)
-      return {
-        PoolID: `${POOL_ID}${held.subnet}`,
-        Pool: held.subnet,
-        Data: { [GATEWAY_ADDRESS]: `${held.gateway}/${parseCidr(held.subnet).length}` },
+      if (!request.V6) {
+        const { subnet, gateway } = await subnets.lease(subnetWish(request), null)
+        return answer(subnet, `${gateway}/${parseCidr(subnet).length}`)
       }
+      const { ipv4, ipv6 } = subnet6Wish(request)
+      const { subnet, gateway } = (await subnets.lease6(ipv4, ipv6)).ipv6!
+      return answer(subnet, `${gateway}/${parseCidr6(subnet).length}`)
     },
 
-    /** dockerd releases a network's pool before it deletes the network, with which the subnet then goes. */
+    /** dockerd releases a network's pools before it deletes the network, with which the subnet then goes. */
     async releasePool({ PoolID }) {
-      const held = heldOf(PoolID)
-      if (held) await subnets.giveBackUnused(held.subnet)
+      const pool = poolOf(PoolID)
+      if (pool?.half) await subnets.giveBackHalf(pool.held.subnet)
+      else if (pool) await subnets.giveBackUnused(pool.held.subnet)
     },
 
-    async requestAddress({ PoolID, Address, Options }) {
-      if (PoolID.startsWith(POOL_ID) && !heldOf(PoolID)) {
+    async requestAddress(request) {
+      const { PoolID } = request
+      if (PoolID.startsWith(POOL_ID) && !poolOf(PoolID)) {
         await rebuild.untilSubnet(PoolID.slice(POOL_ID.length))
       }
-      const held = heldOf(PoolID)
-      if (!held) {
+      const pool = poolOf(PoolID)
+      if (!pool) {
         throw new OverlayError(
           'not_found',
           `this host does not hold the pool ${PoolID}; remove the network and create it again`,
         )
       }
-      const wanted = Address === '' ? null : parseIpv4(Address)
-      if (Options[REQUEST_ADDRESS_TYPE] === GATEWAY_ADDRESS) {
-        if (wanted !== null) await addresses.moveGateway(held.subnet, wanted)
-        const { gateway } = journal.subnets.get(held.subnet) ?? held
-        return { Address: `${gateway}/${held.prefixLength}` }
-      }
-      // Before the network exists Docker asks for nothing but --aux-address.
-      const purpose = held.networkId === null ? 'reserved' : 'endpoint'
-      const ip = await addresses.request(held.subnet, purpose, wanted)
-      return { Address: `${formatIpv4(ip)}/${held.prefixLength}` }
+      const { held, half } = pool
+      return { Address: half ? await address6(held, half, request) : await address4(held, request) }
     },
 
     async releaseAddress({ PoolID, Address }) {
-      const held = heldOf(PoolID)
-      if (held && Address !== '') await addresses.release(held.subnet, parseIpv4(Address))
+      const pool = poolOf(PoolID)
+      if (!pool || Address === '') return
+      const { subnet } = pool.held
+      if (pool.half) await addresses6.release(subnet, parseIpv6(Address))
+      else await addresses.release(subnet, parseIpv4(Address))
     },
   }
 
-  function heldOf(poolId: string): HeldSubnet | undefined {
-    return poolId.startsWith(POOL_ID)
-      ? journal.subnets.get(poolId.slice(POOL_ID.length))
-      : undefined
+  function poolOf(poolId: string): { held: HeldSubnet; half: HeldSubnet6 | null } | null {
+    if (!poolId.startsWith(POOL_ID)) return null
+    const subnet = poolId.slice(POOL_ID.length)
+    const held = heldWith(journal, subnet)
+    return held ? { held, half: held.subnet === subnet ? null : held.ipv6 } : null
+  }
+
+  async function address4(
+    held: HeldSubnet,
+    { Address, Options }: RequestAddressRequest,
+  ): Promise<string> {
+    const wanted = Address === '' ? null : parseIpv4(Address)
+    if (Options[REQUEST_ADDRESS_TYPE] === GATEWAY_ADDRESS) {
+      if (wanted !== null) await addresses.moveGateway(held.subnet, wanted)
+      const { gateway } = journal.subnets.get(held.subnet) ?? held
+      return `${gateway}/${held.prefixLength}`
+    }
+    const ip = await addresses.request(held.subnet, purposeOf(held), wanted)
+    return `${formatIpv4(ip)}/${held.prefixLength}`
+  }
+
+  async function address6(
+    held: HeldSubnet,
+    half: HeldSubnet6,
+    { Address, Options }: RequestAddressRequest,
+  ): Promise<string> {
+    const wanted = Address === '' ? null : parseIpv6(Address)
+    const { length } = parseCidr6(half.subnet)
+    if (Options[REQUEST_ADDRESS_TYPE] === GATEWAY_ADDRESS) {
+      if (wanted !== null) await addresses6.moveGateway(held.subnet, wanted)
+      const { gateway } = journal.subnets.get(held.subnet)?.ipv6 ?? half
+      return `${gateway}/${length}`
+    }
+    const ip = await addresses6.request(held.subnet, purposeOf(held), wanted)
+    return `${formatIpv6(ip)}/${length}`
   }
 }
 
-/** What the flags of `docker network create --ipam-driver overlay-ts` ask for. */
-function wishOf({ Pool, SubPool, Options, V6 }: RequestPoolRequest): SubnetWish {
-  if (V6) {
-    throw new OverlayError(
-      'unsupported',
-      'IPv6 networks are not supported by overlay-ts yet: leave --ipv6 and IPv6 subnets out',
-    )
-  }
-  refuseUnknownOptions('--ipam-opt', Options)
-  const { overlay, vni, poolLength, subnetLength } = readIpamOptions(Options)
-  const pool = Pool === '' ? null : cidrOf('--subnet', Pool)
-  const subnet = SubPool === '' ? null : cidrOf('--ip-range', SubPool)
-  if (overlay !== null) {
-    return { kind: 'pooled', overlay, vni, pool, poolLength, subnetLength, subnet }
-  }
-  refuseWithoutOverlay('vni', vni)
-  refuseWithoutOverlay('pool-len', poolLength)
-  if (pool !== null) return { kind: 'shared-pool', pool, subnetLength, subnet }
-  return { kind: 'routed', overlay: null, vni: null, subnetLength }
-}
+/** Before the network exists Docker asks for nothing but --aux-address. */
+const purposeOf = ({ networkId }: HeldSubnet): 'reserved' | 'endpoint' =>
+  networkId === null ? 'reserved' : 'endpoint'
 
-/** What belongs to an overlay can be chosen only where the overlay is named. */
-function refuseWithoutOverlay(option: string, value: number | null): void {
-  if (value === null) return
-  throw new OverlayError(
-    'bad_input',
-    `--ipam-opt ${option}=${value} needs the name of the overlay that it is for: add --ipam-opt overlay=NAME`,
-  )
-}
-
-function cidrOf(flag: string, text: string): Cidr {
-  try {
-    return parseCidr(text)
-  } catch (cause) {
-    throw new OverlayError('bad_input', `${flag}: ${messageOf(cause)}`, { cause })
-  }
-}
+const answer = (subnet: string, gateway: string): RequestPoolResponse => ({
+  PoolID: `${POOL_ID}${subnet}`,
+  Pool: subnet,
+  Data: { [GATEWAY_ADDRESS]: gateway },
+})

@@ -4,6 +4,7 @@ import type { Datapath } from '../src/datapath/datapath.ts'
 import { readIsolationCounters } from '../src/linux/isolation.ts'
 import { readTunQueue, type TunQueueState } from '../src/linux/tun-queue.ts'
 import { formatCidr } from '../src/net/cidr.ts'
+import { formatCidr6 } from '../src/net/cidr6.ts'
 import { formatIp } from '../src/net/ipv6.ts'
 import type { MetricsSnapshot } from './metrics.ts'
 import { VERSION } from './version.ts'
@@ -65,6 +66,7 @@ export async function stateOf({ controller, dockerConnected }: ReportParts): Pro
     failure: reconciler.failure,
     subnets: [...view.subnets.values()].map((lease) => ({
       subnet: formatCidr(lease.subnet),
+      subnet6: lease.ipv6 && formatCidr6(lease.ipv6.subnet),
       host: formatIp(lease.publicIp),
       hostname: view.hosts.get(lease.hostId ?? '')?.hostname ?? null,
       overlay: lease.overlay,

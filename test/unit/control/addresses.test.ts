@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { UNCLAIMED_MS } from '../../../src/control/addresses.ts'
+import { UNCLAIMED_MS } from '../../../src/control/unclaimed-uses.ts'
 import { openJournal, type Endpoint } from '../../../src/control/journal.ts'
 import { formatIpv4, parseIpv4 } from '../../../src/net/ipv4.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'

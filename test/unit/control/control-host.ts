@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Addresses } from '../../../src/control/addresses.ts'
+import { Addresses6 } from '../../../src/control/addresses6.ts'
 import { readHostIdentity, type HostIdentity } from '../../../src/control/host-identity.ts'
 import { openJournal, type Journal, type Network } from '../../../src/control/journal.ts'
 import { Publisher } from '../../../src/control/publisher.ts'
@@ -34,6 +35,7 @@ export class ControlHost implements AsyncDisposable {
   readonly publisher: Publisher
   readonly subnets: Subnets
   readonly addresses: Addresses
+  readonly addresses6: Addresses6
   readonly said: string[]
   readonly cloned: OverlayError[] = []
   readonly #keepsState: boolean
@@ -76,6 +78,7 @@ export class ControlHost implements AsyncDisposable {
     })
     this.mirror.onChange(() => guard.follow(this.mirror.view(), performance.now()))
     this.addresses = new Addresses(this.journal, () => this.mirror.view())
+    this.addresses6 = new Addresses6(this.journal, () => this.mirror.view())
   }
 
   static async start(store: Store, options: ControlHostOptions): Promise<ControlHost> {

@@ -1,14 +1,15 @@
 import { pino } from 'pino'
 import type { Claimant } from '../../../src/control/decide-subnet.ts'
-import type { Endpoint, HeldSubnet, Network } from '../../../src/control/journal.ts'
+import type { Endpoint, HeldSubnet, HeldSubnet6, Network } from '../../../src/control/journal.ts'
 import type { Member } from '../../../src/control/members.ts'
 import type { Publisher } from '../../../src/control/subnet-value.ts'
 import type { Log } from '../../../src/log.ts'
 import { formatCidr, parseCidr } from '../../../src/net/cidr.ts'
+import { parseCidr6 } from '../../../src/net/cidr6.ts'
 import { parseIp } from '../../../src/net/ip.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
 import type { Decision } from '../../../src/store/allocate.ts'
-import type { ClusterView } from '../../../src/store/cluster-view.ts'
+import type { ClusterView, Ipv6Half } from '../../../src/store/cluster-view.ts'
 import { encodeConfig } from '../../../src/store/config-record.ts'
 import {
   encodeHolder,
@@ -68,11 +69,16 @@ export function pooledLease(pool: string, changes: Partial<SubnetValue> = {}): s
   return lease({ kind: 'pooled', pool: parseCidr(pool), ...changes })
 }
 
-export const overlay = (vni: number, pool: string | null = null): string =>
+export const overlay = (
+  vni: number,
+  pool: string | null = null,
+  pool6: string | null = null,
+): string =>
   encodeOverlay({
     vni,
     pool: pool === null ? null : parseCidr(pool),
     subnetLength: pool === null ? null : 24,
+    pool6: pool6 === null ? null : parseCidr6(pool6),
   })
 
 export const holder = (hostId: string): string => encodeHolder(hostId)
@@ -104,6 +110,7 @@ export function held(subnet: string, changes: Partial<HeldSubnet> = {}): HeldSub
     networkId: 'n'.repeat(64),
     since: 0,
     addresses: null,
+    ipv6: null,
     ...changes,
   }
 }
@@ -115,6 +122,7 @@ export function network(id: string, subnet: string, changes: Partial<Network> = 
     ipam: 'overlay-ts',
     name: 'web',
     internal: false,
+    ipv4: true,
     mtu: null,
     egress: 'docker',
     bridgeMac: null,
@@ -132,8 +140,9 @@ export function endpoint(
     id,
     networkId,
     address,
+    address6: null,
     mac: '02:42:0a:21:05:02',
-    answered: { address: false, mac: false },
+    answered: { address: false, address6: false, mac: false },
     sandbox: null,
     joinedRoutes: [],
     joinedAt: 0,
@@ -141,6 +150,20 @@ export function endpoint(
     ...changes,
   }
 }
+
+/** The IPv6 half of a lease of another host, as the lease's value has it. */
+export const half = (subnet: string, pool: string | null = null): Ipv6Half => ({
+  subnet: parseCidr6(subnet),
+  pool: pool === null ? null : parseCidr6(pool),
+})
+
+/** The IPv6 half of a held subnet, whose addresses are not ours to give. */
+export const heldHalf = (subnet: string, pool: string | null = null): HeldSubnet6 => ({
+  subnet,
+  pool,
+  gateway: subnet.replace(/\/\d+$/, '1'),
+  addresses: null,
+})
 
 /** A network in a subnet, with its containers' addresses. */
 export function member(

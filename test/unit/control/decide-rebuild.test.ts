@@ -31,10 +31,13 @@ const known = (id: string): KnownNetwork => ({
   name: `net-${id}`,
   ipam: 'overlay-ts',
   internal: false,
+  ipv4: true,
   mtu: null,
   egress: 'docker',
   subnet: null,
   gateway: null,
+  subnet6: null,
+  gateway6: null,
   reserved: [],
   endpoints: [],
 })

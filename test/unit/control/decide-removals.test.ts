@@ -16,7 +16,12 @@ import {
 } from './control-support.ts'
 
 const MINE = { hostId: ME, held: [], spared: new Set<string>() }
-const endpoint = encodeEndpoint({ endpointId: 'e', mac: '02:42:0a:21:05:02', name: null })
+const endpoint = encodeEndpoint({
+  endpointId: 'e',
+  mac: '02:42:0a:21:05:02',
+  name: null,
+  ipv6: null,
+})
 
 test('a lease that is not held goes with its endpoints, its holder and its empty overlay, itself last', () => {
   const view = clusterOf({

@@ -191,7 +191,10 @@ test("another host's lease on our subnet is told once, left alone, and ours agai
     [
       { put: lease.key, value: theirs },
       { put: keyspace.holder(lease.subnet), value: encodeHolder(ME) },
-      { put: theirEndpoint, value: encodeEndpoint({ endpointId: 'theirs', mac, name: null }) },
+      {
+        put: theirEndpoint,
+        value: encodeEndpoint({ endpointId: 'theirs', mac, name: null, ipv6: null }),
+      },
     ],
   )
   await host.mirror.refresh()

@@ -13,14 +13,29 @@ const WEB: KnownNetwork = {
   name: 'web',
   ipam: 'overlay-ts',
   internal: true,
+  ipv4: true,
   mtu: 1400,
   egress: 'docker',
   subnet: '10.40.0.0/16',
   gateway: null,
+  subnet6: null,
+  gateway6: null,
   reserved: [],
   endpoints: [
-    { id: 'e1', containerId: 'c1', address: '10.40.5.2/16', mac: '02:42:0A:28:05:02' },
-    { id: 'e2', containerId: 'c2', address: '10.40.5.9/16', mac: '02:42:0a:28:05:09' },
+    {
+      id: 'e1',
+      containerId: 'c1',
+      address: '10.40.5.2/16',
+      address6: null,
+      mac: '02:42:0A:28:05:02',
+    },
+    {
+      id: 'e2',
+      containerId: 'c2',
+      address: '10.40.5.9/16',
+      address6: null,
+      mac: '02:42:0a:28:05:09',
+    },
   ],
 }
 
@@ -46,6 +61,7 @@ test('a subnet is as its lease says, with the addresses that containers have', (
     gateway: '10.40.5.1',
     networkId: 'n',
     since: 7,
+    ipv6: null,
   })
   assert.equal(addresses?.subnet, '10.40.5.0/24')
   assert.deepEqual(usesOf(WEB), ['gateway 10.40.5.1', 'endpoint 10.40.5.2', 'endpoint 10.40.5.9'])
@@ -80,6 +96,7 @@ test('a network keeps what it was made with and the MAC that its containers know
     ipam: 'overlay-ts',
     name: 'web',
     internal: true,
+    ipv4: true,
     mtu: 1400,
     egress: 'docker',
     bridgeMac: '02:00:00:00:00:01',
@@ -87,12 +104,14 @@ test('a network keeps what it was made with and the MAC that its containers know
 })
 
 test('an attachment is one that was joined long ago', () => {
-  assert.deepEqual(rebuiltEndpoint(WEB.endpoints[0]!, WEB, '/run/docker/netns/1', 7), {
+  const held = rebuiltSubnet(POOLED, WEB, 7)
+  assert.deepEqual(rebuiltEndpoint(WEB.endpoints[0]!, WEB, held, '/run/docker/netns/1', 7), {
     id: 'e1',
     networkId: 'n',
     address: '10.40.5.2/16',
+    address6: null,
     mac: '02:42:0a:28:05:02',
-    answered: { address: false, mac: false },
+    answered: { address: false, address6: false, mac: false },
     sandbox: '/run/docker/netns/1',
     joinedRoutes: [],
     joinedAt: 7,

@@ -14,10 +14,13 @@ const known = (...ids: string[]): KnownNetwork[] =>
     name: id,
     ipam: 'docker',
     internal: false,
+    ipv4: true,
     mtu: null,
     egress: 'docker',
     subnet: null,
     gateway: null,
+    subnet6: null,
+    gateway6: null,
     reserved: [],
     endpoints: [],
   }))

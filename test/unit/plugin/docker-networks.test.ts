@@ -40,13 +40,22 @@ test('a network is what Docker shows of it, with the containers that run', () =>
     name: 'web',
     ipam: 'overlay-ts',
     internal: false,
+    ipv4: true,
     mtu: 1400,
     egress: 'docker',
     subnet: '10.32.5.0/24',
     gateway: '10.32.5.1',
+    subnet6: null,
+    gateway6: null,
     reserved: [],
     endpoints: [
-      { id: 'e1', containerId: 'c0ffee', address: '10.32.5.2/17', mac: '02:42:0a:20:05:02' },
+      {
+        id: 'e1',
+        containerId: 'c0ffee',
+        address: '10.32.5.2/17',
+        address6: null,
+        mac: '02:42:0a:20:05:02',
+      },
     ],
   })
 })

@@ -19,9 +19,9 @@ async function hostWithDriver(): Promise<{
   const store = new MemoryStore()
   await writeConfig(store)
   const host = await ControlHost.start(store, { number: 96 })
-  const { journal, subnets, addresses } = host
+  const { journal, subnets, addresses, addresses6 } = host
   const rebuild = { untilSubnet: async () => undefined }
-  const parts = { journal, subnets, addresses, rebuild }
+  const parts = { journal, subnets, addresses, addresses6, rebuild }
   return { host, store, ipam: createIpamDriver(parts) }
 }
 
@@ -94,12 +94,12 @@ test('an unknown option, and one that lacks its overlay, is refused before anyth
   assert.equal(host.journal.subnets.get(Pool)?.vni, 5000)
 })
 
-test('IPv6, and what is no prefix, is refused before anything is leased', async () => {
+test('what is no prefix of its family is refused before anything is leased', async () => {
   const { host, ipam } = await hostWithDriver()
   await using _ = host
-  await assert.rejects(ipam.requestPool(ask({ V6: true })), {
-    code: 'unsupported',
-    message: /--ipv6/,
+  await assert.rejects(ipam.requestPool(ask({ V6: true, Pool: '10.40.0.0/16' })), {
+    code: 'bad_input',
+    message: /^--subnet: "10\.40/,
   })
   await assert.rejects(ipam.requestPool(ask({ Pool: 'fd00::/64' })), {
     code: 'bad_input',

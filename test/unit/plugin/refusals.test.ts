@@ -33,9 +33,9 @@ async function twoHosts(): Promise<{ ipam: IpamDriver; near: ControlHost; far: C
   await far.createNetwork('a'.repeat(64), share('web', '10.40.0.0/16', '10.40.7.0/24'))
   await far.createNetwork('b'.repeat(64), docker('172.20.0.0/16', 'app'))
   await near.mirror.refresh()
-  const { journal, subnets, addresses } = near
+  const { journal, subnets, addresses, addresses6 } = near
   const rebuild = { untilSubnet: async () => undefined }
-  return { near, far, ipam: createIpamDriver({ journal, subnets, addresses, rebuild }) }
+  return { near, far, ipam: createIpamDriver({ journal, subnets, addresses, addresses6, rebuild }) }
 }
 
 test('each refusal of a subnet says what was wanted, what stands in the way and what to do', async () => {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { parseCidr, parseInterfaceAddress } from '../../src/net/cidr.ts'
+import { parseCidr6, parseInterfaceAddress6 } from '../../src/net/cidr6.ts'
 import { parseIpv4 } from '../../src/net/ipv4.ts'
+import { parseIpv6 } from '../../src/net/ipv6.ts'
 import { parseMac } from '../../src/net/mac.ts'
 
 /** What a captured value must look like. */
@@ -9,11 +11,14 @@ const KINDS: Readonly<Record<string, (text: string) => unknown>> = {
   cidr: parseCidr,
   address: parseInterfaceAddress,
   ip: parseIpv4,
+  cidr6: parseCidr6,
+  address6: parseInterfaceAddress6,
+  ip6: parseIpv6,
   mac: parseMac,
 }
 
 /** "<web>", "<web:cidr>", or one of them within a longer text. */
-const PLACEHOLDER = /<([a-z][a-z0-9-]*)(?::([a-z]+))?>/g
+const PLACEHOLDER = /<([a-z][a-z0-9-]*)(?::([a-z0-9]+))?>/g
 
 /**
  * The values that stand for a conversation's placeholders.
@@ -74,7 +79,7 @@ export class ConversationValues {
   }
 
   #textDifference(expected: string, found: string, path: string): string | null {
-    const [, name, kind] = /^<([a-z][a-z0-9-]*):([a-z]+)>$/.exec(expected) ?? []
+    const [, name, kind] = /^<([a-z][a-z0-9-]*):([a-z0-9]+)>$/.exec(expected) ?? []
     if (name === undefined || kind === undefined || this.#values.has(name)) {
       const filled = name === undefined ? String(this.fill(expected)) : this.#values.get(name)!
       return filled === found ? null : unlike(path, filled, found)

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
+import { ANY_SUBNET6 } from '../../../src/control/subnet6-wish.ts'
 import { OverlayError } from '../../../src/errors.ts'
 import { overlaps } from '../../../src/net/cidr.ts'
+import { formatCidr6, overlaps6 } from '../../../src/net/cidr6.ts'
 import type { ClusterView } from '../../../src/store/cluster-view.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { parseView } from '../../../src/store/parse-view.ts'
@@ -36,6 +38,12 @@ const action = fc.oneof(
       .tuple(fc.constantFrom('172.20.0.0/16', '172.20.128.0/17', '172.21.0.0/16'), fc.option(names))
       .map(([subnet, overlay]) => docker(subnet, overlay)),
   }),
+  fc.record({
+    do: fc.constant('lease6' as const),
+    host: hosts,
+    wish: fc.oneof(names.map(pooled), fc.option(names).map(routed)),
+  }),
+  fc.record({ do: fc.constant('half' as const), host: hosts, which: fc.nat(5) }),
   fc.record({ do: fc.constant('name' as const), host: hosts, name: names, which: fc.nat(5) }),
   fc.record({ do: fc.constant('release' as const), host: hosts, which: fc.nat(5) }),
   fc.record({ do: fc.constant('publish' as const), host: hosts }),
@@ -67,8 +75,10 @@ function perform(host: ControlHost, each: Action): Promise<void> {
   const held = host.journal.subnets.values().map(({ subnet }) => subnet)
   const subnet = 'which' in each ? held[each.which % held.length] : undefined
   if (each.do === 'lease') return unlessRefused(host.subnets.lease(each.wish, null))
+  if (each.do === 'lease6') return unlessRefused(host.subnets.lease6(each.wish, ANY_SUBNET6))
   if (each.do === 'publish') return unlessRefused(host.publisher.run())
   if (subnet === undefined) return Promise.resolve()
+  if (each.do === 'half') return host.subnets.giveBackHalf(subnet)
   if (each.do === 'name') return host.subnets.name(subnet, each.name)
   return host.subnets.giveBack(subnet).then(() => undefined)
 }
@@ -82,6 +92,10 @@ function assertSound(view: ClusterView): void {
     pairs.filter(([a, b]) => overlaps(a.subnet, b.subnet)),
     [],
   )
+  assert.deepEqual(
+    pairs.filter(([a, b]) => a.ipv6 && b.ipv6 && overlaps6(a.ipv6.subnet, b.ipv6.subnet)),
+    [],
+  )
   const vnis = [...view.overlays.values()].map(({ vni }) => vni)
   assert.equal(new Set(vnis).size, vnis.length, 'each overlay has an identifier of its own')
 }
@@ -93,9 +107,18 @@ function assertAgreed(view: ClusterView, all: readonly ControlHost[]): void {
     lease.hostId,
     lease.overlay,
     lease.vni,
+    lease.ipv6 && formatCidr6(lease.ipv6.subnet),
   ])
   const meant = all.flatMap(({ identity, journal }) =>
-    journal.subnets.values().map((held) => [held.subnet, identity.hostId, held.overlay, held.vni]),
+    journal.subnets
+      .values()
+      .map((held) => [
+        held.subnet,
+        identity.hostId,
+        held.overlay,
+        held.vni,
+        held.ipv6 && held.ipv6.subnet,
+      ]),
   )
   assert.deepEqual(new Set(told.map(String)), new Set(meant.map(String)))
   for (const { overlay, vni } of view.subnets.values()) {

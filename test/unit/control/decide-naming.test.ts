@@ -6,6 +6,7 @@ import {
   BY,
   clusterOf,
   held,
+  heldHalf,
   host,
   lease,
   ME,
@@ -102,4 +103,24 @@ test('a subnet that another host has by now is not written over', () => {
   }
   const ours = clusterOf({ 'subnets/10.40.1.0-24': pooledLease('10.40.0.0/16', { hostId: ME }) })
   assert.equal(decideNaming(ours, pooled, 'web', BY, keyspace).result.name, 'web')
+})
+
+test('the IPv6 pool that a subnet was made with becomes the overlay’s, new or not, unless it has another', () => {
+  const both = { ...pooled, ipv6: heldHalf('fd00:40:0:1::/64', 'fd00:40::/48') }
+  const record = (vni: number): string =>
+    `put overlays/app {"VNI":${vni},"Pool":"10.40.0.0/16","SubnetLen":24,"Pool6":"fd00:40::/48"}`
+  const made = writesOf(decideNaming(clusterOf(), both, 'app', BY, keyspace))
+  assert.equal(made[0], record(4096))
+  assert.match(made[1]!, /^put subnets\/10\.40\.1\.0-24&fd00:40:0:1::-64 .*"Pool6":"fd00:40::\/48"/)
+  const without = clusterOf({ 'overlays/app': overlay(4100, '10.40.0.0/16') })
+  assert.equal(writesOf(decideNaming(without, both, 'app', BY, keyspace))[0], record(4100))
+  const same = clusterOf({ 'overlays/app': overlay(4100, '10.40.0.0/16', 'fd00:40::/48') })
+  assert.equal(decideNaming(same, both, 'app', BY, keyspace).operations.length, 1)
+  assert.equal(decideNaming(same, pooled, 'app', BY, keyspace).operations.length, 1)
+  const other = clusterOf({ 'overlays/app': overlay(4100, '10.40.0.0/16', 'fd00:50::/48') })
+  assert.throws(() => decideNaming(other, both, 'app', BY, keyspace), {
+    code: 'conflict',
+    message:
+      /made with the IPv6 pool fd00:40::\/48, but the overlay app has fd00:50::\/48; .* --ipam-opt overlay=app --ipv6 app$/,
+  })
 })

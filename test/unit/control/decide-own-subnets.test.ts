@@ -1,8 +1,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decideOwnSubnets, OPERATIONS_PER_SUBNET } from '../../../src/control/decide-own-subnets.ts'
+import type { HeldSubnet } from '../../../src/control/journal.ts'
+import type { ClusterView } from '../../../src/store/cluster-view.ts'
 import { keyspace, viewOf } from '../store/view-support.ts'
-import { BY, clusterOf, held, holder, lease, ME, overlay, writesOf } from './control-support.ts'
+import {
+  BY,
+  clusterOf,
+  half,
+  held,
+  heldHalf,
+  holder,
+  lease,
+  ME,
+  overlay,
+  writesOf,
+} from './control-support.ts'
 
 const web = held('10.47.128.0/24')
 const app = held('10.47.129.0/24', { overlay: 'app', vni: 4097 })
@@ -83,4 +96,50 @@ test("an overlay that another host's expired lease was in is nobody's name for o
   const view = clusterOf({ 'overlays/app': overlay(4097) })
   const unnamed = held('10.47.128.0/24', { overlay: null, vni: 0 })
   assert.match(writesOf(decideOwnSubnets(view, [unnamed], BY, keyspace))[0]!, /"Overlay":null/)
+})
+
+test('a subnet that got its IPv6 half, or lost it, moves to the key that says so, in the same transaction', () => {
+  const both = { ...web, ipv6: heldHalf('fd00:47::/64') }
+  const before = clusterOf({ 'subnets/10.47.128.0-24': lease({ hostId: ME }) })
+  const after = clusterOf({
+    'subnets/10.47.128.0-24&fd00:47::-64': lease({ hostId: ME, ipv6: half('fd00:47::/64') }),
+  })
+  const keysWritten = (view: ClusterView, mine: HeldSubnet): string[] =>
+    writesOf(decideOwnSubnets(view, [mine], BY, keyspace))
+      .filter((line) => line.includes('subnets/'))
+      .map((line) => line.split(' ').slice(0, 2).join(' '))
+  assert.deepEqual(keysWritten(before, both), [
+    'delete subnets/10.47.128.0-24',
+    'put subnets/10.47.128.0-24&fd00:47::-64',
+  ])
+  assert.deepEqual(keysWritten(after, web), [
+    'delete subnets/10.47.128.0-24&fd00:47::-64',
+    'put subnets/10.47.128.0-24',
+  ])
+  assert.deepEqual(keysWritten(after, both), ['put subnets/10.47.128.0-24&fd00:47::-64'])
+})
+
+test('an overlay that is made again, or has lost its IPv6 pool, gets it from whichever subnet knows it', () => {
+  const pool = '10.40.0.0/16'
+  const first = held('10.40.1.0/24', { kind: 'pooled', pool })
+  const second = held('10.40.2.0/24', {
+    kind: 'pooled',
+    pool,
+    ipv6: heldHalf('fd00:40:0:2::/64', 'fd00:40::/48'),
+  })
+  const overlayWrites = (view: ClusterView): string[] =>
+    writesOf(decideOwnSubnets(view, [first, second], BY, keyspace)).filter((line) =>
+      line.startsWith('put overlays/'),
+    )
+  const record =
+    'put overlays/web {"VNI":4096,"Pool":"10.40.0.0/16","SubnetLen":24,"Pool6":"fd00:40::/48"}'
+  assert.deepEqual(overlayWrites(viewOf({})), [record], 'one write of one key')
+  assert.deepEqual(overlayWrites(clusterOf({ 'overlays/web': overlay(4096, pool) })), [record])
+  const sound = { 'overlays/web': overlay(4096, pool, 'fd00:40::/48') }
+  assert.deepEqual(overlayWrites(clusterOf(sound)), [])
+  const taken = {
+    'overlays/app': overlay(4097, '10.41.0.0/16', 'fd00:40::/32'),
+    'overlays/web': overlay(4096, pool, 'fd00:40::/48'),
+  }
+  assert.deepEqual(overlayWrites(clusterOf(taken)), [], 'what could not stand is not written again')
 })

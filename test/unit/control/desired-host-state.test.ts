@@ -14,7 +14,9 @@ import type { ClusterView } from '../../../src/store/cluster-view.ts'
 import {
   BY,
   clusterOf,
+  half,
   held,
+  heldHalf,
   lease,
   ME,
   member,
@@ -155,6 +157,55 @@ test('a network that is its own way out leaves by the uplink, and its ports are 
   ]
   const endpoints = out.endpoints.map((each, at) => (at === 0 ? { ...each, ports } : each))
   matchesGolden(t, 'way-out', [{ ...out, endpoints }], inPool)
+})
+
+const POOL6 = 'fd00:33::/48'
+const web6 = { ...web, ipv6: heldHalf('fd00:33:0:5::/64', POOL6) }
+
+test('a pooled network of both families: the same of IPv6, as far as other hosts have it', (t) => {
+  const view = clusterOf({
+    'overlays/web': overlay(4096, POOL, POOL6),
+    'subnets/10.33.5.0-24&fd00:33:0:5::-64': pooledLease(POOL, {
+      hostId: ME,
+      ipv6: half('fd00:33:0:5::/64', POOL6),
+    }),
+    'subnets/10.33.6.0-24&fd00:33:0:6::-64': pooledLease(POOL, {
+      mtu: 1350,
+      ipv6: half('fd00:33:0:6::/64', POOL6),
+    }),
+    'subnets/10.33.4.0-24': pooledLease(POOL, { hostId: THIRD }),
+  })
+  matchesGolden(t, 'pooled-both-families', [member('web', web6, ['10.33.5.2/17'])], view)
+})
+
+test('plain networks of both families: a route to each subnet, and bridges that reach each other', (t) => {
+  const view = clusterOf({
+    'overlays/web': overlay(4096),
+    'subnets/172.21.0.0-16&fd00:21::-64': lease({ kind: 'docker', ipv6: half('fd00:21::/64') }),
+    'subnets/172.22.0.0-16': lease({ kind: 'docker', hostId: THIRD }),
+  })
+  const first = { ...plain, ipv6: heldHalf('fd00:20::/64') }
+  const second = held('172.24.0.0/16', {
+    kind: 'docker',
+    gateway: '172.24.0.1',
+    ipv6: heldHalf('fd00:24::/64'),
+  })
+  const third = held('172.25.0.0/16', { kind: 'docker', gateway: '172.25.0.1' })
+  const members = [member('plain', first), member('second', second), member('third', third)]
+  matchesGolden(t, 'plain-both-families', members, view)
+})
+
+test('IPv6 of other hosts concerns a host only when it has IPv6 in that overlay itself', () => {
+  const view = clusterOf({
+    'overlays/web': overlay(4096, POOL, POOL6),
+    'subnets/10.33.6.0-24&fd00:33:0:6::-64': pooledLease(POOL, {
+      ipv6: half('fd00:33:0:6::/64', POOL6),
+    }),
+  })
+  const input = { hostId: ME, view, overlayMtu: 1450, steering: [], outside: OUTSIDE }
+  const state = desiredHostState({ ...input, members: [member('web', web)] })
+  const tables = desiredTables([member('web', web)], view, ME, BY.vtepMac, 1450)
+  assert.doesNotMatch([...stateText(state), ...tablesText(tables)].join('\n'), /fd00|ipv6/)
 })
 
 test('an internal network is no way out, and publishes nothing', () => {

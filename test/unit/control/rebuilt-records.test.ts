@@ -6,7 +6,7 @@ import {
   rebuiltNetwork,
   rebuiltSubnet,
 } from '../../../src/control/rebuilt-records.ts'
-import { clusterOf, lease, pooledLease } from './control-support.ts'
+import { clusterOf, half, lease, pooledLease } from './control-support.ts'
 
 const WEB: KnownNetwork = {
   id: 'n',
@@ -39,8 +39,8 @@ const WEB: KnownNetwork = {
   ],
 }
 
-const leaseOf = (text: string, subnet = '10.40.5.0/24') =>
-  clusterOf({ [`subnets/${subnet.replace('/', '-')}`]: text }).subnets.get(subnet)!
+const leaseOf = (text: string, subnet = '10.40.5.0/24', key6 = '') =>
+  clusterOf({ [`subnets/${subnet.replace('/', '-')}${key6}`]: text }).subnets.get(subnet)!
 
 const POOLED = leaseOf(pooledLease('10.40.0.0/16', { networkId: 'n', overlay: 'web', vni: 4100 }))
 
@@ -117,4 +117,59 @@ test('an attachment is one that was joined long ago', () => {
     joinedAt: 7,
     ports: [],
   })
+})
+
+const BOTH = leaseOf(
+  pooledLease('10.40.0.0/16', {
+    networkId: 'n',
+    overlay: 'web',
+    vni: 4100,
+    ipv6: half('fd00:40:0:5::/64', 'fd00:40::/48'),
+  }),
+  '10.40.5.0/24',
+  '&fd00:40:0:5::-64',
+)
+
+const withIpv6 = (changes: Partial<KnownNetwork> = {}): KnownNetwork => ({
+  ...WEB,
+  subnet6: 'fd00:40:0:5::/64',
+  reserved: ['10.40.5.7', 'fd00:40:0:5::7'],
+  endpoints: WEB.endpoints.map((each, at) => ({ ...each, address6: `fd00:40:0:5::${at + 2}/64` })),
+  ...changes,
+})
+
+test('the IPv6 half is as the lease says, with the addresses of that family', () => {
+  const { ipv6 } = rebuiltSubnet(BOTH, withIpv6({ gateway6: 'fd00:40:0:5::ff' }), 7)
+  assert.deepEqual(
+    [ipv6?.subnet, ipv6?.pool, ipv6?.gateway],
+    ['fd00:40:0:5::/64', 'fd00:40::/48', 'fd00:40:0:5::ff'],
+  )
+  assert.deepEqual(
+    ipv6?.addresses?.uses.map(({ address, purpose }) => `${purpose} ${address}`),
+    [
+      'endpoint fd00:40:0:5::2',
+      'endpoint fd00:40:0:5::3',
+      'reserved fd00:40:0:5::7',
+      'gateway fd00:40:0:5::ff',
+    ],
+  )
+  const dockers = rebuiltSubnet(BOTH, withIpv6({ ipam: 'docker' }), 7)
+  assert.equal(dockers.ipv6?.addresses, null)
+  assert.equal(dockers.ipv6?.gateway, 'fd00:40:0:5::1')
+})
+
+test('of a network without IPv4 the address that a container never heard of is told by its MAC', () => {
+  const known = withIpv6({
+    ipv4: false,
+    endpoints: withIpv6().endpoints.map((each) => ({ ...each, address: null })),
+  })
+  const held = rebuiltSubnet(BOTH, known, 7)
+  assert.deepEqual(
+    held.addresses?.uses.map(({ address }) => address),
+    ['10.40.5.1', '10.40.5.2', '10.40.5.7', '10.40.5.9'],
+  )
+  const found = rebuiltEndpoint(known.endpoints[0]!, known, held, '/run/docker/netns/1', 7)
+  assert.deepEqual([found?.address, found?.address6], ['10.40.5.2/16', 'fd00:40:0:5::2/64'])
+  const strange = { ...known.endpoints[0]!, mac: '02:11:22:33:44:55' }
+  assert.equal(rebuiltEndpoint(strange, known, held, '/run/docker/netns/1', 7), null)
 })

@@ -9,7 +9,7 @@ import { parseCidr } from '../../../src/net/cidr.ts'
 import type { Entry } from '../../../src/store/store.ts'
 import { keyspace } from '../store/view-support.ts'
 import { FACTS } from './fake-facts.ts'
-import { held, ME, member } from './control-support.ts'
+import { held, heldHalf, ME, member } from './control-support.ts'
 
 const web = member('web', held('10.33.5.0/24'), ['10.33.5.2/17'])
 const identity = {
@@ -88,4 +88,17 @@ test("endpoints that are gone are removed from this host's own subnets and from 
   assert.deepEqual(recordChanges(entries, [], ownEndpointKeys([web], keyspace)), [
     { compare: { key: gone[0], is: 'modRevision', revision: '9' }, operation: { delete: gone[0] } },
   ])
+})
+
+test('an attachment of both families is one record, with its IPv6 address in it', () => {
+  const both = member('web', held('10.33.5.0/24', { ipv6: heldHalf('fd00:40:0:5::/64') }))
+  const [one] = member('web', both.held, ['10.33.5.2/17']).endpoints
+  const endpoints = [{ ...one!, address6: 'fd00:40:0:5::2/64' }]
+  const records = wantedRecords({ ...input, members: [{ ...both, endpoints }] })
+  const record = records.find(({ key }) => key.includes('/endpoints/'))!
+  assert.equal(record.key, `${keyspace.root}endpoints/10.33.5.0-24/10.33.5.2`)
+  assert.equal(
+    record.value,
+    '{"EndpointID":"web-e0","MAC":"02:42:0a:21:05:02","Name":null,"IPv6":"fd00:40:0:5::2"}',
+  )
 })

@@ -7,6 +7,7 @@ import {
   bridges,
   CONFIG,
   clusterOf,
+  half,
   holder,
   lease,
   ME,
@@ -103,4 +104,25 @@ test('a decision on a wiped store sees what was there, before the mirror has not
   guard.follow(at(viewOf({}), '60'), 0)
   assert.equal(subnetsOf(guard.complete(at(viewOf({}), '61'), 1)).length, 2)
   assert.equal(subnetsOf(guard.complete(at(viewOf({}), '61'), GRACE_MS)).length, 0)
+})
+
+test('what stands after a wipe stands without the IPv6 half that another has by now', () => {
+  const { guard } = guardOf()
+  const before = clusterOf({
+    'subnets/10.47.129.0-24&fd00:29::-64': lease({ ipv6: half('fd00:29::/64') }),
+    'subnets/10.47.130.0-24&fd00:30::-64': lease({ hostId: THIRD, ipv6: half('fd00:30::/64') }),
+  })
+  guard.follow(at(before, '50'), 0)
+  const after = viewOf({
+    'subnets/10.47.131.0-24&fd00:29::-64': lease({ hostId: THIRD, ipv6: half('fd00:29::/64') }),
+  })
+  const { subnets } = guard.follow(at(after, '60'), 100)
+  assert.deepEqual(
+    [...subnets].map(([subnet, { ipv6 }]) => [subnet, ipv6 !== null]),
+    [
+      ['10.47.131.0/24', true],
+      ['10.47.129.0/24', false],
+      ['10.47.130.0/24', true],
+    ],
+  )
 })

@@ -88,3 +88,41 @@ test('a network of a swarm is this host’s only while it is on this host', () =
   const elsewhere = { ...swarm, IPAM: { Driver: 'overlay-ts', Config: [] }, Containers: null }
   assert.equal(knownNetwork(elsewhere, 'overlay-ts'), null)
 })
+
+test('a network of both families, and one of IPv6 alone, as Docker 28 shows them', () => {
+  const both = {
+    ...ANSWER,
+    EnableIPv4: true,
+    IPAM: {
+      Driver: 'overlay-ts',
+      Config: [
+        { Subnet: 'fd00:40:0:5::/64', Gateway: 'fd00:40:0:5::1/64' },
+        { Subnet: '10.32.5.0/24', Gateway: '10.32.5.1', AuxiliaryAddresses: { a: '10.32.5.9' } },
+      ],
+    },
+    Containers: {
+      c0ffee: { ...ANSWER.Containers.c0ffee, IPv6Address: 'fd00:40:0:5::2/64' },
+    },
+  }
+  const known = knownNetwork(both, 'overlay-ts')!
+  assert.deepEqual(
+    [known.ipv4, known.subnet, known.gateway, known.subnet6, known.gateway6, known.reserved],
+    [true, '10.32.5.0/24', '10.32.5.1', 'fd00:40:0:5::/64', 'fd00:40:0:5::1', ['10.32.5.9']],
+  )
+  const { address, address6 } = known.endpoints[0]!
+  assert.deepEqual([address, address6], ['10.32.5.2/17', 'fd00:40:0:5::2/64'])
+  const alone = knownNetwork(
+    {
+      ...both,
+      EnableIPv4: false,
+      IPAM: { Driver: 'overlay-ts', Config: both.IPAM.Config.slice(0, 1) },
+      Containers: { c0ffee: { ...both.Containers.c0ffee, IPv4Address: '' } },
+    },
+    'overlay-ts',
+  )!
+  assert.deepEqual([alone.ipv4, alone.subnet], [false, null])
+  assert.deepEqual(
+    alone.endpoints.map((each) => [each.address, each.address6]),
+    [[null, 'fd00:40:0:5::2/64']],
+  )
+})

@@ -157,10 +157,11 @@ const unknownSubnet = (subnet: string): OverlayError =>
   )
 
 function refuseMtu({ mtu, ipv6 = false }: NetworkWish, most: number): void {
-  if (ipv6 && Math.min(mtu ?? most, most) < MIN_IPV6_MTU) {
+  const inside = Math.min(mtu ?? most, most)
+  if (ipv6 && inside < MIN_IPV6_MTU) {
     throw new OverlayError(
       'bad_input',
-      `IPv6 needs an MTU of ${MIN_IPV6_MTU} or more (RFC 8200 section 5), and ${mtu === null ? `the network between the hosts carries ${most} bytes of a container's packet` : `-o mtu=${mtu} asks for less, of ${most} that are possible`}; leave --ipv6 out, or choose a larger MTU`,
+      `IPv6 needs packets of ${MIN_IPV6_MTU} bytes or more (RFC 8200 section 5), and this network would carry ${inside}, of ${most} that the network between the hosts leaves to containers; choose a larger MTU, or leave --ipv6 out`,
     )
   }
   if (mtu === null || (mtu >= MIN_OVERLAY_MTU && mtu <= most)) return

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { decideSubnet6, type Claimant6 } from '../../../src/control/decide-subnet6.ts'
+import { decideSubnet6 } from '../../../src/control/decide-subnet6.ts'
+import type { Claimant6 } from '../../../src/control/free-prefix6.ts'
 import type { HeldSubnet } from '../../../src/control/journal.ts'
 import { ANY_SUBNET6, type Subnet6Wish } from '../../../src/control/subnet6-wish.ts'
 import { ulaPool, ulaSubnet } from '../../../src/ipam/choose-subnet6.ts'
@@ -216,7 +217,7 @@ test('what Docker chose is claimed as it is, and refused over a subnet, a pool o
   assert.equal(chosen(view, DOCKER, dockers('fd00:96::/64')), 'fd00:96::/64')
   assert.match(
     refusal(view, DOCKER, dockers('fd00:95::/64')),
-    /^conflict: the IPv6 subnet fd00:95::\/64, .* overlaps host b \(fd00:95::\/64\); every host needs an IPv6 --subnet of its own/,
+    /^conflict: the IPv6 subnet fd00:95::\/64, .* overlaps host b \(fd00:95::\/64\), and every host needs one of its own; give another/,
   )
   assert.match(refusal(view, DOCKER, dockers('fd00:50:0:1::/64')), /overlaps overlay app/)
   assert.match(refusal(view, DOCKER, dockers('fe80::/64')), /^bad_input: .*link-local/)

@@ -110,7 +110,7 @@ test('an IPv6 subnet of Docker’s that another host has is refused, and nothing
   )
   await assert.rejects(create(driver, {}), {
     code: 'conflict',
-    message: /the IPv6 subnet fd00:95::\/64, .* every host needs an IPv6 --subnet of its own/,
+    message: /the IPv6 subnet fd00:95::\/64, .* every host needs one of its own/,
   })
   assert.deepEqual(leases(host), [])
 })
@@ -171,14 +171,14 @@ test('IPv6 is refused where packets are too small for it, two IPv6 subnets, and 
   await using _narrow = narrow.host
   await assert.rejects(create(narrow.driver, {}), {
     code: 'bad_input',
-    message: /^IPv6 needs an MTU of 1280 or more .* carries 1230 bytes/,
+    message: /^IPv6 needs packets of 1280 bytes or more .* would carry 1230, of 1230 that/,
   })
   await create(narrow.driver, { ipv6: null })
   const { host, driver } = await hostWithDriver()
   await using _ = host
   await assert.rejects(create(driver, { options: { mtu: '1279' } }), {
     code: 'bad_input',
-    message: /-o mtu=1279 asks for less, of 1450 that are possible/,
+    message: /this network would carry 1279, of 1450 that/,
   })
   await assert.rejects(create(driver, { ipv4: null, options: { gateway: 'bridge' } }), {
     code: 'unsupported',

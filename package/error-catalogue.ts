@@ -60,7 +60,7 @@ const PLACES: readonly { readonly heading: string; readonly files: RegExp }[] = 
   {
     heading: '`docker network create`',
     files:
-      /^plugin\/(network-driver|ipam-driver|options)\.ts|^src\/ipam\/(choose|first|free|subnet)|^src\/control\/(decide-subnet|overlays|networks|subnets|taken)\.ts|^src\/store\/(allocate|overlay-name|write-config)\.ts/,
+      /^plugin\/(network-driver|network-subnet|asked-addresses|ipam-driver|pool-wishes|options)\.ts|^src\/ipam\/(choose|first|free|subnet)|^src\/control\/(decide-subnet6?|free-prefix6|ipv6-halves|overlay-pool6|overlays|networks|subnets|taken)\.ts|^src\/store\/(allocate|overlay-name|write-config)\.ts/,
   },
   {
     heading: '`docker run`, `start`, `network connect`',
@@ -72,7 +72,7 @@ const PLACES: readonly { readonly heading: string; readonly files: RegExp }[] = 
 
 /** What to do stands behind a semicolon, a colon or a dash, and begins with one of these words. */
 const REMEDY =
-  /(?:[;:,] | (?=such as))(?=(?:a (?:longer|shorter)|add|choose|compact|create|did you mean|docker|free|give|if that|install|iproute2|join|leave|let|make|name|publish|remove|run|see|set|start|stop|such as|take|try|use|write)\b|‹(?:choice|hint|remedy|wanted)›)/
+  /(?:[;:,] | (?=such as))(?=(?:a (?:longer|shorter)|add|an overlay made|choose|compact|create|did you mean|docker|free|give|if that|install|iproute2|join|leave|let|make|name|publish|remove|run|see|set|start|stop|such as|take|try|use|write)\b|‹(?:choice|hint|remedy|wanted)›)/
 
 /** A sentence, cut into what is the matter and what to do. */
 export interface CatalogueEntry extends ErrorSentence {

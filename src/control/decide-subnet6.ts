@@ -8,11 +8,13 @@ import type { ClusterView, Ipv6Half } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import { encodeOverlay } from '../store/records.ts'
 import type { Operation } from '../store/store.ts'
+import { foreignHolder } from './foreign-holder.ts'
 import { cutOff6, freePrefix6, neededInside6, type Claimant6 } from './free-prefix6.ts'
 import type { HeldSubnet } from './journal.ts'
 import { leaseWrites } from './lease-writes.ts'
 import { overlayPool6 } from './overlay-pool6.ts'
 import type { Subnet6Wish } from './subnet6-wish.ts'
+import { hostName } from './taken.ts'
 import { awaitedSubnets6, holderOf6, ownerOf6, subnetIndex, takenSubnets6 } from './taken6.ts'
 
 /** The longest subnet of a host, with 14 addresses for containers. */
@@ -30,6 +32,13 @@ export function decideSubnet6(
   by: Claimant6,
   keys: Keyspace,
 ): Decision<Ipv6Half> {
+  const holder = foreignHolder(view, held, by.hostId)
+  if (holder !== null) {
+    throw new OverlayError(
+      'conflict',
+      `the subnet ${held.subnet} belongs to host ${hostName(view, holder)} by now; run the command again`,
+    )
+  }
   if (wish.kind === 'docker') {
     refuseDockers(view, held, wish.subnet, by)
     return grant(view, held, { subnet: wish.subnet, pool: null }, by, keys, [])

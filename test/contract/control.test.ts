@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { STORE_PATIENCE_MS } from '../../src/control/patience.ts'
+import { ANY_SUBNET6 } from '../../src/control/subnet6-wish.ts'
+import { formatCidr6 } from '../../src/net/cidr6.ts'
 import { EtcdStore } from '../../src/store/etcd.ts'
 import { parseView } from '../../src/store/parse-view.ts'
 import { EtcdServer } from '../support/etcd-server.ts'
@@ -46,6 +48,31 @@ test('hosts that lease at once from a real etcd share a pool without overlap', a
   assert.deepEqual(view.problems, [])
   assert.equal(view.subnets.size, 9)
   assert.equal(view.overlays.size, 2)
+})
+
+test('hosts that ask for IPv6 halves at once have one pool and a subnet of it each, which a removal takes along', async () => {
+  await using undo = new AsyncDisposableStack()
+  const { store, hosts } = await cluster(undo, 3)
+  const held = await Promise.all(
+    hosts.map(async ({ subnets }) => {
+      await subnets.lease(pooled('web'), null)
+      return subnets.lease6(pooled('web'), ANY_SUBNET6)
+    }),
+  )
+  const view = parseView(keyspace, await store.range(keyspace.root))
+  assert.deepEqual(view.problems, [])
+  assert.equal(new Set(held.map(({ ipv6 }) => ipv6!.pool)).size, 1)
+  const subnets = new Set(held.map(({ ipv6 }) => ipv6!.subnet))
+  assert.deepEqual(
+    new Set(view.subnets.values().map(({ ipv6 }) => formatCidr6(ipv6!.subnet))),
+    subnets,
+  )
+  assert.equal(subnets.size, 3)
+  for (const [at, host] of hosts.entries()) await host.subnets.giveBack(held[at]!.subnet)
+  assert.deepEqual(
+    (await keysOf(store)).filter((key) => /^(subnets|holders|overlays)\//.test(key)),
+    [],
+  )
 })
 
 test('a network with two hundred containers is published and removed in transactions that etcd takes', async () => {

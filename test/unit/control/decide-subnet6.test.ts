@@ -222,3 +222,11 @@ test('what Docker chose is claimed as it is, and refused over a subnet, a pool o
   assert.match(refusal(view, DOCKER, dockers('fd00:50:0:1::/64')), /overlaps overlay app/)
   assert.match(refusal(view, DOCKER, dockers('fe80::/64')), /^bad_input: .*link-local/)
 })
+
+test('a subnet that another host has by now gets no half', () => {
+  const view = clusterOf({ 'subnets/10.33.5.0-24': pooledLease(POOL) })
+  assert.match(
+    refusal(view, WEB),
+    /^conflict: the subnet 10\.33\.5\.0\/24 belongs to host b{32} by now/,
+  )
+})

@@ -62,10 +62,10 @@ test('the forwarder sends to the IPv6 address of a host', () => {
   )
 })
 
-test('no lease is suspected of covering a tunnel end of IPv6', () => {
+test('tunnel ends of either family are what no lease may cover, since one may have an IPv6 half', () => {
   const { addresses } = allHazards(factsOf(parseIp('fd00:18::96')), view, [])
   assert.deepEqual(
     addresses.map(({ ip }) => formatIp(ip)),
-    ['172.18.10.99', '172.18.10.97'],
+    ['fd00:18::98', '172.18.10.99', 'fd00:18::96', '172.18.10.97'],
   )
 })

@@ -56,8 +56,13 @@ export class Networks {
         // First, so that the subnet is never without a network once it has waited long for one.
         const { id, ipam, internal, ipv4 = true, mtu, egress } = wish
         await journal.networks.put(id, {
-          ...{ id, ipam, internal, ipv4, mtu, egress },
+          id,
           subnet: held.subnet,
+          ipam,
+          internal,
+          ipv4,
+          mtu,
+          egress,
           name: null,
           bridgeMac: null,
         })

@@ -52,7 +52,7 @@ test('one address asked for twice is refused; given back twice is no error; the 
   assert.deepEqual(usesOf(host.journal.subnets.get(subnet)), [`gateway ${at('1')}`])
 })
 
-test("an address of another host's subnet is refused with that host's name, --ip6 as any other", async () => {
+test("an address of another host's subnet is refused with that host's name, as one that --ip6 names", async () => {
   const { store, host, subnet } = await cluster()
   await using _ = host
   await using other = await ControlHost.start(store, { number: 98 })

@@ -143,7 +143,10 @@ test('a given pool is refused over another pool, a host’s subnet, a tunnel end
     [`hosts/${OTHER}`]: host('b', 'fd00:18::98'),
   })
   const asked = (pool: string): string => refusal(view, WEB, ours(pool))
-  assert.match(asked('fd00:50:0:100::/56'), /overlaps overlay app \(fd00:50::\/48\); choose another/)
+  assert.match(
+    asked('fd00:50:0:100::/56'),
+    /overlaps overlay app \(fd00:50::\/48\); choose another/,
+  )
   assert.match(asked('fd00:95::/48'), /overlaps host b \(fd00:95::\/64\)/)
   assert.match(asked('fd00:66::/56'), /overlaps a new overlay \(fd00:66::\/48\)/)
   assert.match(asked('fd00:18::/48'), /contains host b itself \(its address is fd00:18::98\)/)

@@ -92,7 +92,7 @@ export function chooseSubnet6(wish: Subnet6Wish): Cidr6 {
       `${formatCidr6(within)} has no free /${length} subnet: ${all} of ${all} are taken; an overlay made with a shorter IPv6 --subnet has room for more hosts`,
     )
   }
-  const start = countBelow(free, index % (last + 1)) % count
+  const start = countBelow(free, index % (last + 1))
   return firstUsable({ within, length, slotAt: slotAt6, free, start, clash, noun: 'subnet' })
 }
 

@@ -10,6 +10,7 @@ export function slotAt6(within: Cidr6, length: number, slot: number): Cidr6 {
   return { address: within.address + (BigInt(slot) << BigInt(128 - length)), length }
 }
 
+/** The slot that holds the address; of one beyond the pool a slot that there is not. */
 function slotOf6(within: Cidr6, length: number, ip: Ipv6): number {
   return Number((ip - within.address) >> BigInt(128 - length))
 }
@@ -23,12 +24,9 @@ export function freeRuns6(
 ): readonly Run[] {
   const busy = taken
     .filter((cidr) => overlaps6(within, cidr))
-    .map((cidr) => {
-      const inside = cidr.length > within.length ? cidr : within
-      return {
-        from: slotOf6(within, length, inside.address),
-        to: slotOf6(within, length, lastOf6(inside)),
-      }
-    })
+    .map((cidr) => ({
+      from: slotOf6(within, length, cidr.address),
+      to: slotOf6(within, length, lastOf6(cidr)),
+    }))
   return runsBetween(range, busy)
 }

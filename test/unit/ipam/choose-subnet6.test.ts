@@ -120,7 +120,7 @@ test('when nothing is free the refusal counts what could be leased', () => {
   })
 })
 
-test('the widest pool is as quick as any, and its tests of clashing are bounded', () => {
+test('the widest pool costs no more than another, and its tests of clashing are bounded', () => {
   const within = parseCidr6('fd00::/16')
   assert.equal(choose({ within, index: 2 ** 48 - 1 }), 'fd00:ffff:ffff:ffff::/64')
   let tests = 0

@@ -41,6 +41,7 @@ test('prefixes contain and overlap by their addresses', () => {
   const beside = parseCidr6('fd00:33::/48')
   assert.ok(containsCidr6(wide, narrow))
   assert.ok(!containsCidr6(narrow, wide))
+  assert.ok(!containsCidr6(parseCidr6('fd00:32::/64'), wide))
   assert.ok(containsCidr6(wide, wide))
   assert.ok(containsCidr6(parseCidr6('::/0'), wide))
   assert.ok(overlaps6(wide, narrow) && overlaps6(narrow, wide))

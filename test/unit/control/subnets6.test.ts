@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UNBOUND_MS } from '../../../src/control/subnets.ts'
 import { ANY_SUBNET6, type Subnet6Wish } from '../../../src/control/subnet6-wish.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
 import { parseCidr6 } from '../../../src/net/cidr6.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { parseView } from '../../../src/store/parse-view.ts'
@@ -155,6 +156,42 @@ test('a half that the store has and the journal not yet is no leftover of a publ
     6,
   )
   assert.ok(host.journal.subnets.values().every(({ ipv6 }) => ipv6 !== null))
+})
+
+test('a publisher that began before a half was granted leaves it alone until the journal has it', async () => {
+  const { store, host } = await cluster()
+  await using _ = host
+  const { subnet } = await host.subnets.lease(pooled('web'), null, ANY_SUBNET6)
+  const before = await leaseKeys(store)
+  await host.journal.subnets.update(subnet, (mine) => ({ ...mine, ipv6: null }))
+  const range = store.range.bind(store)
+  const undo: (() => void)[] = []
+  store.range = (prefix) => {
+    undo.push(host.publisher.spare(subnet))
+    return range(prefix)
+  }
+  await host.publisher.run()
+  store.range = range
+  assert.notEqual(undo.length, 0)
+  assert.deepEqual(await leaseKeys(store), before)
+  for (const forget of undo) forget()
+  await host.publisher.run()
+  assert.deepEqual(await leaseKeys(store), [`subnets/${dashed(subnet)}`])
+})
+
+test('a lease of ours that stands beside the right one, and is older, is taken away', async () => {
+  const { store, host } = await cluster()
+  await using _ = host
+  const held = await host.subnets.lease(pooled('web'), null, ANY_SUBNET6)
+  await host.publisher.run()
+  const both = keyspace.subnet(parseCidr(held.subnet), parseCidr6(held.ipv6!.subnet))
+  const alone = keyspace.subnet(parseCidr(held.subnet))
+  const { value, lease } = (await store.range(both)).entries.get(both)!
+  await store.commit([], [{ delete: both }, { put: alone, value }])
+  await store.commit([], [{ put: both, value, lease: lease! }])
+  await host.mirror.refresh()
+  await host.publisher.run()
+  assert.deepEqual((await store.range(alone)).entries.keys().toArray(), [both])
 })
 
 test('when the journal lost the half, or the store, the publisher makes them one again', async () => {

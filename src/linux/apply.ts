@@ -1,8 +1,9 @@
 import { messageOf, OverlayError } from '../errors.ts'
-import { editForwardRules } from './docker-user.ts'
+import { editForwardRules, observeForwardRules } from './docker-user.ts'
 import { OWN_PATHS, xtablesLock, type HostPaths } from './host-paths.ts'
-import type { HostState } from './host-state.ts'
+import { hasIpv6, type HostState } from './host-state.ts'
 import { batchError, ipBatch } from './ip.ts'
+import { hearingSettings } from './ipv6-forwarding.ts'
 import { observeHost, type ObservedState } from './observe.ts'
 import { planHost, stepText, type Step } from './plan.ts'
 import { isLackingQdisc, setQdisc } from './qdisc.ts'
@@ -25,6 +26,9 @@ export interface ApplyOptions {
 
 let last: Promise<unknown> = Promise.resolve()
 
+/** Whether rules of ours may stand in ip6tables: known to be none where no IPv6 has been wanted. */
+let mayHaveRules6 = true
+
 /**
  * Makes the host's network stack what is wanted, whatever it was. A function is asked after the host
  * was looked at, so that what appeared meanwhile is not taken for a leftover. Calls take turns. A step
@@ -46,11 +50,14 @@ async function applyNow(
   wanted: HostState | ((have: ObservedState) => HostState),
   options: ApplyOptions,
 ): Promise<AppliedChange[]> {
-  const have = await observeHost()
-  const want = typeof wanted === 'function' ? wanted(have) : wanted
+  const seen = await observeHost()
+  const want = typeof wanted === 'function' ? wanted(seen) : wanted
+  const wantsIpv6 = [want.tun, ...want.bridges].some((link) => hasIpv6(link?.addresses ?? []))
+  mayHaveRules6 ||= wantsIpv6
+  const have = mayHaveRules6 ? await withRules6(seen) : seen
   const rules = wantedSysctls(want)
   const sysctls = readSysctls(
-    rules.map(({ path }) => path),
+    [...rules.map(({ path }) => path), ...hearingSettings(have.listeners, want)],
     (options.paths ?? OWN_PATHS).procSys,
   )
   for (const { path, link } of rules) {
@@ -58,7 +65,7 @@ async function applyNow(
       options.onSkipped?.(missing(path))
     }
   }
-  if (have.forward?.chains['DOCKER-USER'] == null && want.bridges.length > 0) {
+  if (have.forward.ipv4?.chains['DOCKER-USER'] == null && want.bridges.length > 0) {
     options.onSkipped?.(
       'Docker has no chain DOCKER-USER here; overlays are let through in FORWARD if that is closed',
     )
@@ -75,10 +82,17 @@ async function applyNow(
       if (group[0]?.kind === 'nft') break
     }
   }
-  if (problems.length === 0) return applied
+  if (problems.length === 0) {
+    mayHaveRules6 = wantsIpv6 || want.spared.length > 0
+    return applied
+  }
   const [first] = problems
   const more = problems.length > 1 ? `; then ${problems.slice(1).map(messageOf).join('; ')}` : ''
   throw new OverlayError('host_state', `${messageOf(first)}${more}`, { cause: first })
+}
+
+async function withRules6(have: ObservedState): Promise<ObservedState> {
+  return { ...have, forward: { ...have.forward, ipv6: await observeForwardRules('ipv6') } }
 }
 
 /** Cuts the plan where the program changes. */
@@ -86,11 +100,13 @@ function neighbours(steps: readonly Step[]): Step[][] {
   const groups: Step[][] = []
   for (const step of steps) {
     const group = groups.at(-1)
-    if (group?.[0]?.kind === step.kind) group.push(step)
+    if (group?.[0] && programOf(group[0]) === programOf(step)) group.push(step)
     else groups.push([step])
   }
   return groups
 }
+
+const programOf = (step: Step): string => (step.kind === 'iptables' ? step.backend : step.kind)
 
 /** @returns the steps that changed something */
 async function applyGroup(group: readonly Step[], options: ApplyOptions): Promise<Step[]> {

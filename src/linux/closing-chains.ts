@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
 import { LINK_PREFIX, NFT_TABLE } from './host-state.ts'
+import { ALLOWED6 } from './isolation-sets.ts'
 import { isMissingProgram, run } from './run.ts'
 
 /**
@@ -8,7 +9,7 @@ import { isMissingProgram, run } from './run.ts'
  * nftables asks every base chain: what another one accepts counts for nothing there.
  */
 export interface ClosingChain {
-  /** "inet", "ip" */
+  /** "inet", "ip", "ip6" */
   readonly family: string
   readonly table: string
   readonly name: string
@@ -35,8 +36,11 @@ type Objects = z.output<typeof listing>['nftables']
 /** @returns none where nft is not installed @throws OverlayError host_state */
 export async function observeClosingChains(): Promise<ClosingChain[]> {
   const chains = (await list(['list', 'chains'])).flatMap((object) => object.chain ?? [])
+  const candidates = chains.filter(isOnOurWay)
+  const some6 = candidates.some(({ family }) => family === 'ip6')
+  const families = some6 && (await allowsIpv6()) ? ['inet', 'ip', 'ip6'] : ['inet', 'ip']
   const found: ClosingChain[] = []
-  for (const candidate of chains.filter(isOnOurWay)) {
+  for (const candidate of candidates.filter(({ family }) => families.includes(family))) {
     const { family, table, name, policy } = candidate
     const objects = await list(['--terse', 'list', 'table', family, table])
     if (namesOurLinks(objects)) continue
@@ -46,11 +50,15 @@ export async function observeClosingChains(): Promise<ClosingChain[]> {
   return found
 }
 
-/** FORWARD of iptables is left out: our rules are let in there. */
+/** FORWARD of iptables and of ip6tables is left out: our rules are let in there. */
 function isOnOurWay({ family, table, name, hook }: z.output<typeof chain>): boolean {
-  if (hook !== 'forward' || (family !== 'inet' && family !== 'ip') || table === NFT_TABLE)
-    return false
-  return !(family === 'ip' && table === 'filter' && name === 'FORWARD')
+  if (hook !== 'forward' || !/^(inet|ip|ip6)$/.test(family) || table === NFT_TABLE) return false
+  return !(family !== 'inet' && table === 'filter' && name === 'FORWARD')
+}
+
+/** Whether any network here has IPv6, in the way of which a chain for it alone can be. */
+async function allowsIpv6(): Promise<boolean> {
+  return (await list(['list', 'set', 'inet', NFT_TABLE, ALLOWED6])).length > 0
 }
 
 /** In any chain of the table: firewalld and others sort their rules into chains by zone. */

@@ -1,14 +1,22 @@
 import { readFileSync } from 'node:fs'
-import type { HostState } from './host-state.ts'
+import type { IpFamily } from '../net/ip.ts'
+import { familyOfText, hasIpv6, type HostState } from './host-state.ts'
 import { isMissingProgram, run, type RunOptions } from './run.ts'
 
 /** Rules of ours in chains of others carry this comment. */
 const COMMENT = 'overlay-ts'
-/** Exists once the legacy backend holds tables in this network namespace. */
-const LEGACY_TABLES = '/proc/net/ip_tables_names'
+/** Exists once the legacy backend holds tables of the family in this network namespace. */
+const LEGACY_TABLES: Readonly<Record<IpFamily, string>> = {
+  ipv4: '/proc/net/ip_tables_names',
+  ipv6: '/proc/net/ip6_tables_names',
+}
+
+/** Each family has a program of its own, with rules of its own. */
+export const IPTABLES = { ipv4: 'iptables', ipv6: 'ip6tables' } as const
 
 /** iptables has two backends; Docker uses one of them, and it need not be this file system's default. */
-type Backend = 'iptables' | 'iptables-legacy' | 'iptables-nft'
+type Iptables = (typeof IPTABLES)[IpFamily]
+type Backend = Iptables | `${Iptables}-${'legacy' | 'nft'}`
 
 /** The chain in which Docker leaves room for others, and the one that leads there. */
 export type ForwardChain = 'DOCKER-USER' | 'FORWARD'
@@ -30,10 +38,11 @@ export interface ChainEdit {
 }
 
 /** @returns null when iptables has no filter table, or is not installed @throws OverlayError host_state */
-export async function observeForwardRules(): Promise<ForwardRules | null> {
-  const first = await savedRules('iptables')
+export async function observeForwardRules(family: IpFamily): Promise<ForwardRules | null> {
+  const program = IPTABLES[family]
+  const first = await savedRules(program)
   if (isDockers(first)) return first
-  const second = await savedRules(hasLegacyTables() ? 'iptables-legacy' : 'iptables-nft')
+  const second = await savedRules(`${program}-${hasLegacyTables(family) ? 'legacy' : 'nft'}`)
   if (isDockers(second)) return second
   return [first, second].find((rules) => rules && isClosed(rules)) ?? first ?? second
 }
@@ -72,10 +81,10 @@ export function forwardRulesIn(saved: string, backend: Backend = 'iptables'): Fo
   }
 }
 
-/** Whether the older backend filters here; the newer one is part of nftables. */
-export function hasLegacyTables(): boolean {
+/** Whether the older backend filters the family here; the newer one is part of nftables. */
+export function hasLegacyTables(family: IpFamily): boolean {
   try {
-    return readFileSync(LEGACY_TABLES, 'utf8').split('\n').includes('filter')
+    return readFileSync(LEGACY_TABLES[family], 'utf8').split('\n').includes('filter')
   } catch {
     return false
   }
@@ -85,15 +94,21 @@ export function hasLegacyTables(): boolean {
  * The rules that let through what the isolation table has let through before: Docker's FORWARD policy
  * is DROP. Addresses are not repeated; that table has checked them.
  */
-export function wantedRules(want: HostState): string[] {
+export function wantedRules(want: HostState, family: IpFamily = 'ipv4'): string[] {
+  const bridges = want.bridges.filter(({ addresses }) => {
+    return family === 'ipv4' || hasIpv6(addresses)
+  })
+  const flows = want.allowed.filter(({ fromPrefix }) => familyOfText(fromPrefix) === family)
   const pairs = [
-    ...want.bridges.map(({ name }) => [name, name]),
-    ...want.allowed.map(({ fromLink, toLink }) => [fromLink, toLink]),
+    ...bridges.map(({ name }) => [name, name]),
+    ...flows.map(({ fromLink, toLink }) => [fromLink, toLink]),
   ]
   const matches = [
     ...pairs.map(([from, to]) => `-i ${from} -o ${to}`),
-    // Published ports are asked for by whatever link.
-    ...want.waysOut.flatMap(({ bridge }) => [`-i ${bridge}`, `-o ${bridge}`]),
+    // Published ports are asked for by whatever link, at addresses of IPv4.
+    ...(family === 'ipv4'
+      ? want.waysOut.flatMap(({ bridge }) => [`-i ${bridge}`, `-o ${bridge}`])
+      : []),
   ]
   const rules = matches.map((match) => `${match} -m comment --comment ${COMMENT} -j ACCEPT`)
   return [...new Set(rules)].sort()

@@ -1,3 +1,4 @@
+import type { IpFamily } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 
 /** Every link of ours begins so, and a link that begins so is ours. */
@@ -20,6 +21,13 @@ export const hostVethName = (endpointId: string): string =>
 /** Container side of the pair, before libnetwork moves and renames it. */
 export const containerVethName = (endpointId: string): string =>
   `${LINK_PREFIX}c${endpointId.slice(0, 10)}`
+
+/** The family of an address or prefix of a state, where they stand as text. */
+export const familyOfText = (text: string): IpFamily => (text.includes(':') ? 'ipv6' : 'ipv4')
+
+/** Whether one of the addresses is of IPv6. */
+export const hasIpv6 = (addresses: readonly string[]): boolean =>
+  addresses.some((address) => familyOfText(address) === 'ipv6')
 
 export interface Bridge {
   readonly name: string
@@ -108,7 +116,10 @@ export interface HostState {
   readonly ports: readonly BridgePort[]
   /** In the main table, all with ROUTE_PROTOCOL. */
   readonly routes: readonly Route[]
-  /** sysctl path under /proc/sys ("net/ipv4/ip_forward") to value; written, never restored. */
+  /**
+   * sysctl path under /proc/sys ("net/ipv4/ip_forward") to value; written, never restored. Before
+   * forwarding of IPv6 is switched on, links that hear routers are told to go on hearing them.
+   */
   readonly sysctls: ReadonlyMap<string, string>
   readonly allowed: readonly AllowedFlow[]
   readonly waysOut: readonly WayOut[]

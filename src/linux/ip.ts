@@ -17,6 +17,8 @@ export const ipLink = z.object({
     .object({
       info_kind: z.string().optional(),
       info_data: z.record(z.string(), z.unknown()).optional(),
+      /** What `master` is: "bridge", "vrf". */
+      info_slave_kind: z.string().optional(),
       /** As a port of what `master` names. */
       info_slave_data: z.record(z.string(), z.unknown()).optional(),
     })
@@ -47,6 +49,8 @@ export const ipRoute = z.object({
   gateway: z.string().optional(),
   prefsrc: z.string().optional(),
   protocol: z.string().optional(),
+  /** Where more than one was asked about. */
+  table: z.string().optional(),
   scope: z.string().optional(),
   metric: z.number().optional(),
   metrics: z.array(z.looseObject({ mtu: z.number().optional() })).optional(),
@@ -68,7 +72,10 @@ export async function ipQuery(
   questions: readonly string[],
   options: RunOptions & {
     readonly prefix?: readonly string[]
-    /** What is asked about where a question leaves the family open; IPv4 for routes, unless told. */
+    /**
+     * What is asked about where a question leaves the family open; for the routes of one table IPv4,
+     * unless told (those of all tables are of both).
+     */
     readonly family?: 'inet6'
   } = {},
 ): Promise<unknown[][]> {
@@ -145,7 +152,8 @@ function failedLines(commands: readonly string[], stderr: string): BatchFailure[
   return failures
 }
 
-const GONE = /Cannot find device|No such (process|device)|Cannot assign requested address/
+const GONE =
+  /Cannot find device|No such (process|device)|Cannot assign requested address|address not found/i
 
 function wasGoneAlready({ command, reason }: BatchFailure): boolean {
   return /^\S+ del /.test(command) && GONE.test(reason)

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
-import { disjointFlows } from './disjoint-flows.ts'
 import { LINK_PREFIX, NFT_TABLE, type HostState } from './host-state.ts'
+import { isolationSets, setLines } from './isolation-sets.ts'
 import { wayOutChains, wayOutRules, type NftChain } from './publishing.ts'
 import { isMissingProgram, run } from './run.ts'
 
 /** Dropped packets by direction, seen from our links. */
-export const ISOLATION_COUNTERS = ['into_ours', 'out_of_ours', 'between_ours', 'ipv6'] as const
+export const ISOLATION_COUNTERS = ['into_ours', 'out_of_ours', 'between_ours'] as const
 export type IsolationCounter = (typeof ISOLATION_COUNTERS)[number]
 export type IsolationCounters = Record<IsolationCounter, { packets: number; bytes: number }>
 
 /** Raised when the objects of the table change, so that an older table is replaced whole. */
-const SHAPE = 'overlay-ts 2'
+const SHAPE = 'overlay-ts 3'
 
 /** The table as far as its presence and completeness tell. */
 export interface IsolationTable {
@@ -22,6 +22,7 @@ export interface IsolationTable {
    */
   readonly digest: string | null
   readonly chains: readonly string[]
+  readonly sets: readonly string[]
   readonly rules: number
   readonly elements: number
 }
@@ -35,19 +36,15 @@ export interface RenderedIsolation extends IsolationTable {
  * The rules of forwarding to and from our links. Whatever neither enters nor leaves a link of ours
  * is none of our business. Replies need no shortcut by connection state: flows come in pairs. The
  * chain runs before Docker's filter and any masquerade, so that addresses are still the senders'.
+ * Both families are dropped alike; IPv6 has a set and a rule of its own where any of it is allowed.
  * One bridge's own frames come here only when br_netfilter sends them (bridge-nf-call-iptables=1).
  */
 export function renderIsolation(want: HostState): RenderedIsolation {
-  const bridges = want.bridges.map(({ name }) => `"${name}" . "${name}"`).sort()
-  const flows = disjointFlows(want.allowed).map((flow) => {
-    return `"${flow.fromLink}" . "${flow.toLink}" . ${flow.fromPrefix} . ${flow.toPrefix}`
-  })
+  const sets = isolationSets(want)
   const rules = [
     `iifname != "${LINK_PREFIX}*" oifname != "${LINK_PREFIX}*" accept`,
-    'iifname . oifname @same_bridge accept',
-    'iifname . oifname . ip saddr . ip daddr @allowed accept',
+    ...sets.map(({ name, match }) => `${match} @${name} accept`),
     ...wayOutRules(want),
-    'meta nfproto ipv6 counter name "ipv6" drop',
     `iifname != "${LINK_PREFIX}*" counter name "into_ours" drop`,
     `oifname != "${LINK_PREFIX}*" counter name "out_of_ours" drop`,
     'counter name "between_ours" drop',
@@ -58,20 +55,13 @@ export function renderIsolation(want: HostState): RenderedIsolation {
     rules,
   }
   const others = wayOutChains(want)
-  const text = [...bridges, ...flows, ...[...others, forward].flatMap(chainLines)].join('\n')
+  const elements = sets.flatMap((set) => set.elements)
+  const text = [...elements, ...[...others, forward].flatMap(chainLines)].join('\n')
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
   const count = others.reduce((sum, chain) => sum + chain.rules.length, rules.length)
   const digest = `${hash}-${count}`
   const body = [
-    '  set same_bridge {',
-    '    type ifname . ifname',
-    ...elementLines(bridges),
-    '  }',
-    '  set allowed {',
-    '    type ifname . ifname . ipv4_addr . ipv4_addr',
-    '    flags interval',
-    ...elementLines(flows),
-    '  }',
+    ...sets.flatMap(setLines),
     ...others.flatMap(chainLines),
     ...chainLines({
       ...forward,
@@ -82,8 +72,9 @@ export function renderIsolation(want: HostState): RenderedIsolation {
     body,
     digest,
     chains: [...others, forward].map(({ name }) => name),
+    sets: sets.map(({ name }) => name),
     rules: count,
-    elements: bridges.length + flows.length,
+    elements: elements.length,
   }
 }
 
@@ -94,12 +85,6 @@ function chainLines({ name, hook, rules }: NftChain): string[] {
     ...rules.map((rule) => `    ${rule}`),
     '  }',
   ]
-}
-
-function elementLines(elements: readonly string[]): string[] {
-  return elements.length === 0
-    ? []
-    : ['    elements = {', elements.map((text) => `      ${text}`).join(',\n'), '    }']
 }
 
 /**
@@ -118,8 +103,7 @@ export function loadScript(
           ...have.chains
             .filter((name) => !chains.includes(name))
             .map((name) => `delete chain inet ${NFT_TABLE} ${name}`),
-          `delete set inet ${NFT_TABLE} same_bridge`,
-          `delete set inet ${NFT_TABLE} allowed`,
+          ...have.sets.map((name) => `delete set inet ${NFT_TABLE} ${name}`),
         ]
   const counters = ISOLATION_COUNTERS.map((name) => `  counter ${name} {}`)
   return [...clear, `table inet ${NFT_TABLE} {`, ...counters, body, '}', ''].join('\n')
@@ -136,7 +120,7 @@ export function sameIsolation(a: IsolationTable | null, b: IsolationTable): bool
 const listing = z.object({
   nftables: z.array(
     z.looseObject({
-      set: z.object({ elem: z.array(z.unknown()).default([]) }).optional(),
+      set: z.object({ name: z.string(), elem: z.array(z.unknown()).default([]) }).optional(),
       chain: z.object({ name: z.string() }).optional(),
       rule: z.object({ comment: z.string().optional() }).optional(),
       counter: z.object({ name: z.string(), packets: z.number(), bytes: z.number() }).optional(),
@@ -153,6 +137,7 @@ export async function observeIsolation(): Promise<IsolationTable | null> {
   return {
     digest: comment?.slice(SHAPE.length + 1) ?? null,
     chains: objects.flatMap(({ chain }) => (chain ? [chain.name] : [])),
+    sets: objects.flatMap(({ set }) => (set ? [set.name] : [])),
     rules: rules.length,
     elements: objects.reduce((sum, { set }) => sum + (set?.elem.length ?? 0), 0),
   }
@@ -172,7 +157,6 @@ export async function readIsolationCounters(): Promise<IsolationCounters | null>
     into_ours: read('into_ours'),
     out_of_ours: read('out_of_ours'),
     between_ours: read('between_ours'),
-    ipv6: read('ipv6'),
   }
 }
 

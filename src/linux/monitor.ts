@@ -33,11 +33,17 @@ export function newsFilter(): (line: string) => boolean {
   }
 }
 
+/** A host's links to itself fill its routes of IPv6 (fe80::/64 for each): of these, ours alone are asked after. */
 function isRouteNews(route: string, lost: boolean): boolean {
-  if (route.includes(' table ') || /^(\w+ )?\S*:/.test(route)) return false
+  if (route.includes(' table ')) return false
   const device = / dev (\S+)/.exec(route)?.[1] ?? ''
-  return lost || !(isOurs(device) || route.includes(` proto ${ROUTE_PROTOCOL} `))
+  const ours = isOurs(device) || route.includes(` proto ${ROUTE_PROTOCOL} `)
+  if (IPV6_ROUTE.test(route)) return lost && ours && !LINK_LOCAL_ROUTE.test(route)
+  return lost || !ours
 }
+
+const IPV6_ROUTE = /^(\w+ )?[\da-f]*:/
+const LINK_LOCAL_ROUTE = /^(\w+ )?(fe80|ff00):/
 
 const nameIn = (text: string): string => /^\d+: ([^@:\s]+)/.exec(text)?.[1] ?? ''
 const isOurs = (name: string): boolean => name.startsWith(LINK_PREFIX)

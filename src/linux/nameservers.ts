@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
-import { isIPv4 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { parseIpv4, type Ipv4 } from '../net/ipv4.ts'
+import { parseIpv6, type Ipv6 } from '../net/ipv6.ts'
 
 /** Docker gives a managed plugin the host's own. */
 const RESOLV_CONF = '/etc/resolv.conf'
@@ -15,10 +16,19 @@ const RESOLVED_STUB = '127.0.0.53'
  * @param run the host's /run
  */
 export async function readNameservers(run: string, file = RESOLV_CONF): Promise<Ipv4[]> {
+  return (await realServers(run, file)).filter((server) => isIPv4(server)).map(parseIpv4)
+}
+
+/** Those of IPv6 in the same places, without such as only one link knows (fe80::1%eth0). */
+export async function readNameservers6(run: string, file = RESOLV_CONF): Promise<Ipv6[]> {
+  const isLasting = (server: string): boolean => isIPv6(server) && !/^fe80:|%/i.test(server)
+  return (await realServers(run, file)).filter(isLasting).map(parseIpv6)
+}
+
+async function realServers(run: string, file: string): Promise<string[]> {
   const servers = nameserversIn(await textOf(file))
   const onlyStub = servers.length === 1 && servers[0] === RESOLVED_STUB
-  const real = onlyStub ? nameserversIn(await textOf(join(run, RESOLVED_CONF))) : servers
-  return real.filter((server) => isIPv4(server)).map(parseIpv4)
+  return onlyStub ? nameserversIn(await textOf(join(run, RESOLVED_CONF))) : servers
 }
 
 /** resolv.conf(5): the keyword at the start of a line, then one address. */

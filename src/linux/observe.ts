@@ -1,7 +1,9 @@
 import { z } from 'zod'
+import type { IpFamily } from '../net/ip.ts'
 import { observeForwardRules, type ForwardRules } from './docker-user.ts'
 import { LINK_PREFIX, ROUTE_PROTOCOL } from './host-state.ts'
-import { ipLink, ipQuery, ipRoute, type IpLink } from './ip.ts'
+import { ipLink, ipQuery, ipRoute, type IpLink, type IpRoute } from './ip.ts'
+import { couldHear } from './ipv6-forwarding.ts'
 import { observeIsolation, type IsolationTable } from './isolation.ts'
 import { observedRoute, withLength, type FullRoute } from './routes.ts'
 
@@ -34,36 +36,49 @@ export interface ObservedState {
   /** Routes that the kernel itself made for addresses of our links: "10.32.5.0/24 dev ov-b…". */
   readonly onLink: ReadonlySet<string>
   readonly isolation: IsolationTable | null
-  /** null when iptables filters nothing here. */
-  readonly forward: ForwardRules | null
+  /** null for a family when iptables filters nothing of it here, or was not asked. */
+  readonly forward: Readonly<Record<IpFamily, ForwardRules | null>>
+  /** Links of others that may hear router advertisements. */
+  readonly listeners: readonly string[]
 }
 
-/** Reads everything of ours with three starts of a program. @throws OverlayError host_state */
+/**
+ * Reads everything of ours with three starts of a program, but for the rules of ip6tables, which
+ * observeForwardRules() reads where there can be some of ours.
+ * @throws OverlayError host_state
+ */
 export async function observeHost(): Promise<ObservedState> {
-  const [[links = [], ours = [], kernel = []], isolation, forward] = await Promise.all([
+  const [[links = [], ours = [], kernel = []], isolation, ipv4] = await Promise.all([
     ipQuery([
       'address show',
-      `route show table main proto ${ROUTE_PROTOCOL}`,
-      'route show table main proto kernel',
+      // Asked for one table alone, it would tell of one family alone.
+      `route show table all proto ${ROUTE_PROTOCOL}`,
+      'route show table all proto kernel',
     ]),
     observeIsolation(),
-    observeForwardRules(),
+    observeForwardRules('ipv4'),
   ])
-  const observed = z.array(ipLink).parse(links).filter(isOurs).map(observedLink)
+  const all = z.array(ipLink).parse(links)
+  const observed = all.filter(isOurs).map(observedLink)
   return {
     links: new Map(observed.map((link) => [link.name, link])),
-    routes: z.array(ipRoute).parse(ours).map(observedRoute),
+    routes: mainTable(ours).map(observedRoute),
     onLink: new Set(
-      z
-        .array(ipRoute)
-        .parse(kernel)
+      mainTable(kernel)
         .filter(({ dev }) => dev?.startsWith(LINK_PREFIX))
         .map(({ dst, dev }) => `${withLength(dst)} dev ${dev}`),
     ),
     isolation,
-    forward,
+    forward: { ipv4, ipv6: null },
+    listeners: all.filter((link) => !isOurs(link) && couldHear(link)).map(({ ifname }) => ifname),
   }
 }
+
+const mainTable = (routes: readonly unknown[]): IpRoute[] =>
+  z
+    .array(ipRoute)
+    .parse(routes)
+    .filter(({ table }) => table === 'main')
 
 const isOurs = ({ ifname }: IpLink): boolean => ifname.startsWith(LINK_PREFIX)
 

@@ -1,5 +1,3 @@
-import { formatCidr, parseInterfaceAddress, prefixOf } from '../net/cidr.ts'
-import { formatIpv4 } from '../net/ipv4.ts'
 import {
   editText,
   forwardEdits,
@@ -8,6 +6,8 @@ import {
   type ForwardRules,
 } from './docker-user.ts'
 import {
+  familyOfText,
+  hasIpv6,
   LINK_PREFIX,
   NFT_TABLE,
   type Bridge,
@@ -15,7 +15,9 @@ import {
   type HostState,
   type Tun,
 } from './host-state.ts'
+import { IPV6_FORWARDING, keepHearing } from './ipv6-forwarding.ts'
 import { loadScript, renderIsolation, sameIsolation } from './isolation.ts'
+import { lostOnLinkRoutes } from './lost-on-link-routes.ts'
 import type { ObservedLink, ObservedState } from './observe.ts'
 import { fullRoute, routeSlot, routeText, type FullRoute } from './routes.ts'
 import { satisfies, wantedSysctls } from './sysctls.ts'
@@ -32,7 +34,10 @@ export type Step =
       readonly edit: ChainEdit
     }
 
-/** The current values of the settings that a wanted state touches; null where there is no such setting. */
+/**
+ * The current values of the settings that a wanted state touches, and of those that hearingSettings()
+ * lists; null where there is no such setting.
+ */
 export type Sysctls = ReadonlyMap<string, string | null>
 
 /** The step as a reader would type it into a shell. */
@@ -120,14 +125,21 @@ function creations(now: ObservedState, want: HostState): string[] {
 }
 
 function sysctlSteps(now: ObservedState, sysctls: Sysctls, want: HostState): Step[] {
-  return wantedSysctls(want)
-    .filter((rule) => {
-      // A setting of a link that is only made by this plan cannot have been read yet.
-      const isNew = rule.link !== undefined && !now.links.has(rule.link)
-      const value = sysctls.get(rule.path) ?? null
-      return value === null ? isNew : !satisfies(value, rule)
-    })
-    .map(({ path, value }) => ({ kind: 'sysctl', path, value }))
+  const due = wantedSysctls(want).filter((rule) => {
+    const link = now.links.get(rule.link ?? '')
+    if (rule.takesIpv6Away && isSparing(want) && hasIpv6(link?.addresses ?? [])) return false
+    // A setting of a link that is only made by this plan cannot have been read yet.
+    const isNew = rule.link !== undefined && link === undefined
+    const value = sysctls.get(rule.path) ?? null
+    return value === null ? isNew : !satisfies(value, rule)
+  })
+  // Last of all, so that nothing but itself waits for it where something cannot be written.
+  const forwarding = due.filter(({ path }) => path === IPV6_FORWARDING)
+  return [
+    ...due.filter((rule) => !forwarding.includes(rule)),
+    ...(forwarding.length > 0 ? keepHearing(now.listeners, sysctls) : []),
+    ...forwarding,
+  ].map(({ path, value }) => ({ kind: 'sysctl', path, value }))
 }
 
 function isolationSteps(have: ObservedState, want: HostState, isWanted: boolean): Step[] {
@@ -167,7 +179,7 @@ function bridgeSteps(bridge: Bridge, now: ObservedState): string[] {
     ...(have && !have.plainBridge
       ? [`link set dev ${bridge.name} type bridge stp_state 0 forward_delay 0`]
       : []),
-    ...(have?.up ? lostOnLinkRoutes(bridge, have, now) : []),
+    ...(have?.up ? lostOnLinkRoutes(bridge, have, now.onLink) : []),
   ]
 }
 
@@ -195,26 +207,17 @@ function setLink(name: string, changes: readonly (string | false)[]): string[] {
 function missingAddresses(link: Bridge | Tun, have: ObservedLink | undefined): string[] {
   return link.addresses
     .filter((address) => !have?.addresses.includes(address))
-    .map((address) => `address add ${address} dev ${link.name}`)
+    .map((address) => {
+      // Whether somebody else has it is settled by the lease and need not be asked for a second.
+      const flags = familyOfText(address) === 'ipv6' ? ' nodad' : ''
+      return `address add ${address} dev ${link.name}${flags}`
+    })
 }
 
 function staleAddresses(link: Bridge | Tun, have: ObservedLink | undefined): string[] {
   return (have?.addresses ?? [])
     .filter((address) => !link.addresses.includes(address))
     .map((address) => `address del ${address} dev ${link.name}`)
-}
-
-/** The kernel makes the on-link route with the address; deleted alone, only we bring it back. */
-function lostOnLinkRoutes(bridge: Bridge, have: ObservedLink, now: ObservedState): string[] {
-  return bridge.addresses
-    .filter((address) => have.addresses.includes(address) && !address.includes(':'))
-    .map(parseInterfaceAddress)
-    .filter(({ length }) => length < 32)
-    .map(({ ip, length }) => {
-      return { route: `${formatCidr(prefixOf(ip, length))} dev ${bridge.name}`, ip }
-    })
-    .filter(({ route }) => !now.onLink.has(route))
-    .map(({ route, ip }) => `route add ${route} proto kernel scope link src ${formatIpv4(ip)}`)
 }
 
 /**
@@ -241,9 +244,13 @@ const isOurLink = (name: string): boolean => name.startsWith(LINK_PREFIX)
 const deletion = (route: FullRoute): string => `route del ${routeText(route)}`
 
 function forwardSteps({ forward }: ObservedState, want: HostState): Step[] {
-  if (forward === null || (isSparing(want) && want.bridges.length === 0)) return []
-  return forwardEdits(forward, wantedRules(want)).map((edit) => {
-    return { kind: 'iptables', backend: forward.backend, edit }
+  if (isSparing(want) && want.bridges.length === 0) return []
+  return (['ipv4', 'ipv6'] as const).flatMap((family) => {
+    const have = forward[family]
+    if (have === null) return []
+    return forwardEdits(have, wantedRules(want, family)).map((edit): Step => {
+      return { kind: 'iptables', backend: have.backend, edit }
+    })
   })
 }
 

@@ -1,20 +1,27 @@
 import type { IpRoute } from './ip.ts'
-import { ROUTE_PROTOCOL, type Route } from './host-state.ts'
+import { familyOfText, ROUTE_PROTOCOL, type Route } from './host-state.ts'
 
 /** A route with everything spelled out that `ip route` leaves to defaults: two of them compare as text. */
 export type FullRoute = Readonly<Record<keyof Route, string>>
 
-/** Fills in the defaults of iproute2 (iproute.c): scope link for a route to a device without a gateway. */
+/** What the kernel gives a route of IPv6 that is added without a metric (IP6_RT_PRIO_USER). */
+const DEFAULT_METRIC6 = 1024
+
+/**
+ * Fills in the defaults: of iproute2 (iproute.c), scope link for a route to a device without a gateway, and
+ * of the kernel, which knows no scope in routes of IPv6.
+ */
 export function fullRoute(route: Route): FullRoute {
   const onLink = route.type === 'unicast' && route.via === undefined
+  const isIpv6 = familyOfText(route.to) === 'ipv6'
   return {
     type: route.type,
     to: route.to,
     dev: route.dev ?? '',
     via: route.via ?? '',
     src: route.src ?? '',
-    scope: route.scope ?? (onLink ? 'link' : 'global'),
-    metric: String(route.metric ?? 0),
+    scope: isIpv6 ? '' : (route.scope ?? (onLink ? 'link' : 'global')),
+    metric: String(route.metric ?? (isIpv6 ? DEFAULT_METRIC6 : 0)),
     mtu: String(route.mtu ?? 0),
   }
 }
@@ -28,7 +35,7 @@ export function observedRoute(route: IpRoute): FullRoute {
     dev: special ? '' : (route.dev ?? ''),
     via: route.gateway ?? '',
     src: route.prefsrc ?? '',
-    scope: route.scope ?? 'global',
+    scope: familyOfText(route.dst) === 'ipv6' ? '' : (route.scope ?? 'global'),
     metric: String(route.metric ?? 0),
     mtu: String(route.metrics?.find(({ mtu }) => mtu !== undefined)?.mtu ?? 0),
   }
@@ -37,7 +44,8 @@ export function observedRoute(route: IpRoute): FullRoute {
 /** `ip route` writes a host route without its length and the widest one as a word. */
 export function withLength(prefix: string): string {
   if (prefix === 'default') return '0.0.0.0/0'
-  return prefix.includes('/') ? prefix : `${prefix}/32`
+  if (prefix.includes('/')) return prefix
+  return `${prefix}/${familyOfText(prefix) === 'ipv6' ? 128 : 32}`
 }
 
 /** What the kernel tells routes of one table apart by: it holds one route for each. */
@@ -48,7 +56,8 @@ export function routeText(route: FullRoute): string {
   const words = [route.type === 'unicast' ? route.to : `${route.type} ${route.to}`]
   if (route.via) words.push(`via ${route.via}`)
   if (route.dev) words.push(`dev ${route.dev}`)
-  words.push(`proto ${ROUTE_PROTOCOL} scope ${route.scope}`)
+  words.push(`proto ${ROUTE_PROTOCOL}`)
+  if (route.scope) words.push(`scope ${route.scope}`)
   if (route.src) words.push(`src ${route.src}`)
   if (route.metric !== '0') words.push(`metric ${route.metric}`)
   if (route.mtu !== '0') words.push(`mtu ${route.mtu}`)

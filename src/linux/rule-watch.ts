@@ -1,6 +1,9 @@
-import { hasLegacyTables, saveRules } from './docker-user.ts'
+import type { IpFamily } from '../net/ip.ts'
+import { hasLegacyTables, IPTABLES, saveRules } from './docker-user.ts'
 import { followLines, type HostWatch } from './follow-lines.ts'
 import { LINK_PREFIX, NFT_TABLE } from './host-state.ts'
+
+const FAMILIES: readonly IpFamily[] = ['ipv4', 'ipv6']
 
 /** The older backend of iptables tells nobody of its changes (the newer one is part of nftables, which does). */
 const LEGACY_EVERY_MS = 5000
@@ -14,9 +17,10 @@ export function watchRules(onChange: () => void): HostWatch {
   let last = ''
   let isLooking = false
   const look = async (): Promise<void> => {
-    if (isLooking || !hasLegacyTables()) return
+    const families = FAMILIES.filter(hasLegacyTables)
+    if (isLooking || families.length === 0) return
     isLooking = true
-    const rules = await legacyRules()
+    const rules = (await Promise.all(families.map(legacyRules))).join('')
     isLooking = false
     if (rules !== last) onChange()
     last = rules
@@ -45,9 +49,9 @@ const NEWS = new RegExp(
 )
 
 /** Without comments and counters; "" when they cannot be read, which the next whole look will say. */
-async function legacyRules(): Promise<string> {
+async function legacyRules(family: IpFamily): Promise<string> {
   try {
-    const saved = await saveRules('iptables-legacy')
+    const saved = await saveRules(`${IPTABLES[family]}-legacy`)
     return saved.replace(/^#.*\n/gm, '').replace(/ \[\d+:\d+\]$/gm, '')
   } catch {
     return ''

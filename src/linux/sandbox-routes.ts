@@ -1,38 +1,53 @@
 import { existsSync } from 'node:fs'
 import { z } from 'zod'
 import { messageOf } from '../errors.ts'
-import { containsIp, formatCidr, overlaps, parseCidr, sameCidr, type Cidr } from '../net/cidr.ts'
-import { formatIpv4, type Ipv4 } from '../net/ipv4.ts'
-import { ROUTE_PROTOCOL } from './host-state.ts'
+import { overlaps, parseCidr, type Cidr } from '../net/cidr.ts'
+import {
+  formatSubnet,
+  isCidr6,
+  overlaps6,
+  parseCidr6,
+  subnetContains,
+  type Cidr6,
+} from '../net/cidr6.ts'
+import { isIpv4, type Ip } from '../net/ip.ts'
+import { formatIp } from '../net/ipv6.ts'
+import { familyOfText, ROUTE_PROTOCOL } from './host-state.ts'
 import { batchError, ipBatch, ipQuery, ipRoute, type IpRoute } from './ip.ts'
 import { withLength } from './routes.ts'
 import type { RunOptions } from './run.ts'
 
+/** A prefix of either family. */
+type Prefix = Cidr | Cidr6
+
+/** All of one family. */
 export interface SandboxRoutes {
   /** Path of the container's network namespace. */
   readonly netns: string
   /** The address of our bridge in the container's network. */
-  readonly gateway: Ipv4
+  readonly gateway: Ip
   /** The prefixes that should be reached through the gateway. */
-  readonly wanted: readonly Cidr[]
+  readonly wanted: readonly Prefix[]
   /** Prefixes that were wanted once: libnetwork's own static routes do not carry our protocol number. */
-  readonly known: readonly Cidr[]
+  readonly known: readonly Prefix[]
   /**
    * Prefixes that libnetwork itself is about to route there. Nothing is done before they are, since
    * its own attempt would fail on ours and with it the container's start.
    */
-  readonly after?: readonly Cidr[]
+  readonly after?: readonly Prefix[]
 }
 
 export interface SandboxChanges {
-  readonly added: readonly Cidr[]
-  readonly removed: readonly Cidr[]
+  readonly added: readonly Prefix[]
+  readonly removed: readonly Prefix[]
   /** Left alone, because a route of somebody else in the container overlaps. */
-  readonly refused: readonly { readonly prefix: Cidr; readonly by: string }[]
+  readonly refused: readonly { readonly prefix: Prefix; readonly by: string }[]
 }
 
 interface SandboxRoute {
-  readonly prefix: Cidr
+  readonly prefix: Prefix
+  /** The same as text. */
+  readonly to: string
   readonly text: string
   readonly viaGateway: boolean
   readonly ours: boolean
@@ -52,7 +67,8 @@ export async function syncSandboxRoutes(
   if (!existsSync(sandbox.netns)) return 'gone'
   const inside = { ...options, prefix: ['nsenter', `--net=${sandbox.netns}`] }
   try {
-    const [answer = []] = await ipQuery(['route show table main'], inside)
+    const family = isIpv4(sandbox.gateway) ? {} : ({ family: 'inet6' } as const)
+    const [answer = []] = await ipQuery(['route show table main'], { ...inside, ...family })
     const routes = z.array(ipRoute).parse(answer)
     if (!isSettled(sandbox, routes)) return 'unsettled'
     const plan = planSandbox(sandbox, routes)
@@ -71,60 +87,73 @@ const isGone = (error: unknown): boolean =>
 
 /** Whether the gateway can be reached, and the routes that libnetwork makes are made. */
 function isSettled({ gateway, after = [] }: SandboxRoutes, routes: readonly IpRoute[]): boolean {
-  const present = routes.filter(({ dst }) => dst !== 'default')
-  const prefixes = present.map((route) => ({ ...route, to: parseCidr(withLength(route.dst)) }))
+  const present = routes
+    .filter(({ dst }) => dst !== 'default')
+    .map((route) => ({ prefix: destination(route), via: route.gateway }))
+  const made = new Set(present.map(({ prefix }) => formatSubnet(prefix)))
   return (
-    prefixes.some(({ to, gateway: via }) => via === undefined && containsIp(to, gateway)) &&
-    after.every((prefix) => prefixes.some(({ to }) => sameCidr(to, prefix)))
+    present.some(({ prefix, via }) => via === undefined && subnetContains(prefix, gateway)) &&
+    after.every((prefix) => made.has(formatSubnet(prefix)))
   )
+}
+
+function destination({ dst }: IpRoute): Prefix {
+  const prefix = withLength(dst)
+  return familyOfText(prefix) === 'ipv6' ? parseCidr6(prefix) : parseCidr(prefix)
+}
+
+function doOverlap(a: Prefix, b: Prefix): boolean {
+  if (isCidr6(a)) return isCidr6(b) && overlaps6(a, b)
+  return !isCidr6(b) && overlaps(a, b)
 }
 
 function planSandbox(
   sandbox: SandboxRoutes,
   routes: readonly IpRoute[],
 ): { commands: string[]; changes: SandboxChanges } {
-  const gateway = formatIpv4(sandbox.gateway)
+  const gateway = formatIp(sandbox.gateway)
   const present = routes.filter(({ dst }) => dst !== 'default').map(describe(gateway, sandbox))
-  const wanted = sandbox.wanted
-  const stale = present.filter((route) => {
-    return (
-      route.viaGateway && route.ours && !wanted.some((prefix) => sameCidr(prefix, route.prefix))
-    )
-  })
-  const missing = wanted.filter((prefix) => {
-    return !present.some((route) => route.viaGateway && sameCidr(route.prefix, prefix))
-  })
+  const wanted = new Map(sandbox.wanted.map((prefix) => [formatSubnet(prefix), prefix]))
+  const stale = present.filter(({ viaGateway, ours, to }) => viaGateway && ours && !wanted.has(to))
+  const reached = new Set(present.flatMap(({ viaGateway, to }) => (viaGateway ? [to] : [])))
+  const missing = [...wanted].filter(([to]) => !reached.has(to))
   const others = present.filter(({ viaGateway, ours }) => !(viaGateway && ours))
-  const refused = missing.flatMap((prefix) => {
-    const other = others.find((route) => overlaps(route.prefix, prefix))
+  const refused = missing.flatMap(([, prefix]) => {
+    const other = others.find((route) => doOverlap(route.prefix, prefix))
     return other ? [{ prefix, by: other.text }] : []
   })
-  const added = missing.filter((prefix) => !refused.some((refusal) => refusal.prefix === prefix))
+  const added = missing.filter(
+    ([, prefix]) => !refused.some((refusal) => refusal.prefix === prefix),
+  )
   return {
     commands: [
-      ...stale.map(({ prefix }) => `route del ${formatCidr(prefix)} via ${gateway}`),
-      ...added.map((prefix) => {
-        return `route add ${formatCidr(prefix)} via ${gateway} proto ${ROUTE_PROTOCOL}`
-      }),
+      ...stale.map(({ to }) => `route del ${to} via ${gateway}`),
+      ...added.map(([to]) => `route add ${to} via ${gateway} proto ${ROUTE_PROTOCOL}`),
     ],
-    changes: { added, removed: stale.map(({ prefix }) => prefix), refused },
+    changes: {
+      added: added.map(([, prefix]) => prefix),
+      removed: stale.map(({ prefix }) => prefix),
+      refused,
+    },
   }
 }
 
-const describe =
-  (gateway: string, { wanted, known }: SandboxRoutes) =>
-  (route: IpRoute): SandboxRoute => {
-    const prefix = parseCidr(withLength(route.dst))
-    const isListed = [...wanted, ...known].some((listed) => sameCidr(listed, prefix))
+function describe(gateway: string, sandbox: SandboxRoutes): (route: IpRoute) => SandboxRoute {
+  const listed = new Set([...sandbox.wanted, ...sandbox.known].map(formatSubnet))
+  return (route) => {
+    const prefix = destination(route)
+    const to = formatSubnet(prefix)
     const words = [
-      formatCidr(prefix),
+      to,
       ...(route.gateway ? [`via ${route.gateway}`] : []),
       ...(route.dev ? [`dev ${route.dev}`] : []),
     ]
     return {
       prefix,
+      to,
       text: words.join(' '),
       viaGateway: route.gateway === gateway,
-      ours: isListed || route.protocol === String(ROUTE_PROTOCOL),
+      ours: listed.has(to) || route.protocol === String(ROUTE_PROTOCOL),
     }
   }
+}

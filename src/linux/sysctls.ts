@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { HostState } from './host-state.ts'
+import { hasIpv6, type HostState, type Tun } from './host-state.ts'
 
 /** A setting that must hold. */
 export interface SysctlRule {
@@ -11,6 +11,8 @@ export interface SysctlRule {
   readonly atLeast?: boolean
   /** The link it belongs to: it exists as long as the link does. */
   readonly link?: string
+  /** The addresses and routes of IPv6 that the link has go with it. */
+  readonly takesIpv6Away?: boolean
 }
 
 /**
@@ -18,6 +20,9 @@ export interface SysctlRule {
  * share; at gc_thresh3 the kernel refuses new ones ("neighbour table overflow").
  */
 const NEIGHBOUR_LIMITS = { gc_thresh1: '8192', gc_thresh2: '49152', gc_thresh3: '65536' }
+
+/** IN6_ADDR_GEN_MODE_NONE */
+const NO_LINK_LOCAL = '1'
 
 /** The settings that a wanted state needs beside those it lists itself. */
 export function wantedSysctls(want: HostState): SysctlRule[] {
@@ -31,7 +36,7 @@ export function wantedSysctls(want: HostState): SysctlRule[] {
         return { path: `net/${family}/neigh/default/${name}`, value, atLeast: true }
       }),
     ),
-    ...(want.tun ? linkSysctls(want.tun.name, want.tun.addresses) : []),
+    ...(want.tun ? tunSysctls(want.tun) : []),
     ...want.bridges.flatMap((bridge) => [
       ...linkSysctls(bridge.name, bridge.addresses),
       rule(bridge.name, 'ipv4/conf', 'proxy_arp', bridge.proxyArp ? '1' : '0'),
@@ -43,15 +48,29 @@ export function wantedSysctls(want: HostState): SysctlRule[] {
   ]
 }
 
+function tunSysctls({ name, addresses }: Tun): SysctlRule[] {
+  // No address of the link itself (fe80::): what the host says from it would be dropped as forged.
+  const quiet = hasIpv6(addresses) ? [rule(name, 'ipv6/conf', 'addr_gen_mode', NO_LINK_LOCAL)] : []
+  return [...quiet, ...linkSysctls(name, addresses)]
+}
+
 function linkSysctls(link: string, addresses: readonly string[]): SysctlRule[] {
-  const hasIpv6 = addresses.some((address) => address.includes(':'))
+  const ipv6 = hasIpv6(addresses)
   return [
     rule(link, 'ipv4/conf', 'forwarding', '1'),
     rule(link, 'ipv4/conf', 'send_redirects', '0'),
     // Without IPv6 addresses the host must neither speak IPv6 on the link nor believe a container's
     // router advertisements.
     rule(link, 'ipv6/conf', 'accept_ra', '0'),
-    rule(link, 'ipv6/conf', 'disable_ipv6', hasIpv6 ? '0' : '1'),
+    ...(ipv6
+      ? [
+          // The link's own address (fe80::), from which the host asks for containers, is of use at once
+          // and not after a second of asking whether somebody has it (RFC 4862 section 5.4): it is made
+          // from the bridge's MAC, which nobody else has.
+          rule(link, 'ipv6/conf', 'accept_dad', '0'),
+        ]
+      : []),
+    { ...rule(link, 'ipv6/conf', 'disable_ipv6', ipv6 ? '0' : '1'), takesIpv6Away: !ipv6 },
   ]
 }
 

@@ -1,14 +1,15 @@
+import { isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
 import { prefixOf, type Cidr } from '../net/cidr.ts'
 import { prefixOf6, type Cidr6 } from '../net/cidr6.ts'
 import { FAMILY_NAME, familyOf, isIpv4, type Ip, type IpFamily } from '../net/ip.ts'
 import { parseIpv4, type Ipv4 } from '../net/ipv4.ts'
-import { formatIp, parseIpv6 } from '../net/ipv6.ts'
+import { formatIp, parseIpv6, type Ipv6 } from '../net/ipv6.ts'
 import { OWN_PATHS, type HostPaths } from './host-paths.ts'
 import { LINK_PREFIX } from './host-state.ts'
 import { ipLink, ipQuery, ipRoute, type IpLink, type IpRoute } from './ip.ts'
-import { readNameservers } from './nameservers.ts'
+import { readNameservers, readNameservers6 } from './nameservers.ts'
 import { ON_LINK_QUESTION, onLinkRoutesIn } from './on-link-routes.ts'
 
 export interface UnderlayOptions {
@@ -41,6 +42,15 @@ export interface Underlay {
   readonly nameservers: readonly Ipv4[]
   /** Bridges of others, by name, with the prefixes of their IPv4 addresses. */
   readonly bridges: ReadonlyMap<string, readonly Cidr[]>
+  readonly ipv6: Underlay6
+}
+
+/** What an overlay with IPv6 inside must not hide from this host. Nothing that only one link knows (fe80::). */
+export interface Underlay6 {
+  /** Of links of others. */
+  readonly addresses: readonly Ipv6[]
+  readonly defaultGateways: readonly Ipv6[]
+  readonly nameservers: readonly Ipv6[]
 }
 
 const DEFAULT_QUESTION = 'route show table main default'
@@ -48,15 +58,18 @@ const DEFAULT_QUESTION = 'route show table main default'
 /** @throws OverlayError host_state, in a sentence that names the setting to change */
 export async function observeUnderlay(options: UnderlayOptions = {}): Promise<Underlay> {
   const family = tunnelFamily(options.hostIp)
-  const [[addresses = [], defaults = [], onLink = []], [defaults6 = []], nameservers] =
+  const { run } = options.paths ?? OWN_PATHS
+  const [[addresses = [], defaults = [], onLink = []], [defaults6 = []], nameservers, servers6] =
     await Promise.all([
       ipQuery(['address show', DEFAULT_QUESTION, ON_LINK_QUESTION]),
-      family === 'ipv6' ? ipQuery([DEFAULT_QUESTION], { family: 'inet6' }) : [],
-      readNameservers((options.paths ?? OWN_PATHS).run),
+      defaultRoutesOf6(family),
+      readNameservers(run),
+      readNameservers6(run),
     ])
   const links = z.array(ipLink).parse(addresses)
   const defaultRoutes = z.array(ipRoute).parse(defaults)
-  const ways = family === 'ipv6' ? z.array(ipRoute).parse(defaults6) : defaultRoutes
+  const defaultRoutes6 = z.array(ipRoute).parse(defaults6)
+  const ways = family === 'ipv6' ? defaultRoutes6 : defaultRoutes
   const link = underlayLink(links, ways, options)
   const own = ownAddress(link, options.hostIp)
   return {
@@ -73,8 +86,32 @@ export async function observeUnderlay(options: UnderlayOptions = {}): Promise<Un
     bridges: new Map(
       links.filter(isForeignBridge).map((bridge) => [bridge.ifname, prefixes(bridge)]),
     ),
+    ipv6: {
+      addresses: links
+        .filter(({ ifname }) => !ifname.startsWith(LINK_PREFIX))
+        .flatMap(globalAddresses6),
+      defaultGateways: defaultRoutes6.flatMap(({ gateway }) =>
+        gateway && isIPv6(gateway) && !gateway.startsWith('fe80:') ? [parseIpv6(gateway)] : [],
+      ),
+      nameservers: servers6,
+    },
   }
 }
+
+/** A host with tunnels of IPv4 may have a kernel without IPv6. */
+async function defaultRoutesOf6(family: IpFamily): Promise<unknown[][]> {
+  try {
+    return await ipQuery([DEFAULT_QUESTION], { family: 'inet6' })
+  } catch (error) {
+    if (family === 'ipv6') throw error
+    return []
+  }
+}
+
+const globalAddresses6 = ({ addr_info }: IpLink): Ipv6[] =>
+  addr_info
+    .filter(({ family, scope }) => family === 'inet6' && scope === 'global')
+    .map(({ local }) => parseIpv6(local))
 
 /**
  * The prefixes of the bridges that Docker keeps to this host: docker0, docker_gwbridge and one br-… for

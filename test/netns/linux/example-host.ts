@@ -1,9 +1,15 @@
 import type { AllowedFlow, Bridge, HostState, Route } from '../../../src/linux/host-state.ts'
 
 /** A bridge as the controller wants it. */
-export function exampleBridge(id: string, address: string, proxyArp = true): Bridge {
+export function exampleBridge(
+  id: string,
+  address: string,
+  proxyArp = true,
+  address6: string | null = null,
+): Bridge {
   const mac = `02:00:00:00:00:${id.padStart(2, '0')}`
-  return { name: `ov-b${id}`, mac, mtu: 1450, addresses: [address], proxyArp }
+  const addresses = address6 === null ? [address] : [address, address6]
+  return { name: `ov-b${id}`, mac, mtu: 1450, addresses, proxyArp }
 }
 
 /** Both directions between two links. */
@@ -43,4 +49,17 @@ export const ONE_NETWORK: HostState = {
   allowed: exampleFlows('ov-b1', '10.33.5.0/24', 'ov-tun', '10.33.0.0/17'),
   waysOut: [],
   spared: [],
+}
+
+/** The same with IPv6 inside: the local subnet fd00:33:0:5::/64 of the pool fd00:33::/48. */
+export const DUAL_NETWORK: HostState = {
+  ...ONE_NETWORK,
+  tun: { ...ONE_NETWORK.tun!, addresses: ['10.33.5.0/32', 'fd00:33:0:5::/128'] },
+  bridges: [exampleBridge('1', '10.33.5.1/24', true, 'fd00:33:0:5::1/64')],
+  routes: [...ONE_NETWORK.routes, ...exampleRoutes('fd00:33::/48', 'fd00:33:0:5::')],
+  sysctls: new Map([['net/ipv6/conf/all/forwarding', '1']]),
+  allowed: [
+    ...ONE_NETWORK.allowed,
+    ...exampleFlows('ov-b1', 'fd00:33:0:5::/64', 'ov-tun', 'fd00:33::/48'),
+  ],
 }

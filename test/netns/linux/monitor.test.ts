@@ -9,7 +9,7 @@ import type { HostWatch } from '../../../src/linux/follow-lines.ts'
 import { watchHost } from '../../../src/linux/monitor.ts'
 import { addVeth, removeLink } from '../../../src/linux/veth.ts'
 import { waitFor } from '../../support/wait.ts'
-import { ONE_NETWORK } from './example-host.ts'
+import { DUAL_NETWORK, ONE_NETWORK } from './example-host.ts'
 
 let told = 0
 let watch: HostWatch
@@ -80,6 +80,23 @@ test('what is lost of ours is told', async () => {
   await tells('ip address del 10.33.5.1/24 dev ov-b1')
   await tells('ip link set ov-b1 down')
   await tells('ip link del ov-b1')
+})
+
+test('what is lost of IPv6 is told, and what others do with it is not', async () => {
+  await applyHostState(DUAL_NETWORK)
+  await tells('ip route del fd00:33::/48 dev ov-tun')
+  await tells('ip route del blackhole fd00:33::/48 metric 4294967293')
+  await tells('ip route del fd00:33:0:5::/64 dev ov-b1')
+  await tells('ip address del fd00:33:0:5::1/64 dev ov-b1')
+  await tells('ip address del fd00:33:0:5::/128 dev ov-tun')
+  await applyHostState(DUAL_NETWORK)
+  await sh('ip route add blackhole fd00:99::/48')
+  await quiet()
+  const before = told
+  await sh('ip route del blackhole fd00:99::/48')
+  await applyHostState(DUAL_NETWORK)
+  await quiet()
+  assert.equal(told, before)
 })
 
 test('the coming and going of containers is not told', async () => {

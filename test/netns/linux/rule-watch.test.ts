@@ -9,7 +9,7 @@ import type { HostWatch } from '../../../src/linux/follow-lines.ts'
 import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
 import { watchRules } from '../../../src/linux/rule-watch.ts'
 import { waitFor } from '../../support/wait.ts'
-import { ONE_NETWORK } from './example-host.ts'
+import { DUAL_NETWORK, ONE_NETWORK } from './example-host.ts'
 
 let told = 0
 let watch: HostWatch
@@ -64,6 +64,14 @@ test('the older backend of iptables, which tells nobody, is looked at', async ()
   await sh('iptables-legacy -X DOCKER-USER')
 })
 
+test('the rules of IPv6 are looked at with both backends', async () => {
+  await tells('ip6tables -N DOCKER-USER; ip6tables -A DOCKER-USER -j RETURN')
+  await tells('ip6tables -P FORWARD DROP')
+  await tells('ip6tables-legacy -N DOCKER-USER')
+  await tells('ip6tables-legacy -I DOCKER-USER -i eth0 -j DROP')
+  await sh('ip6tables-legacy -F DOCKER-USER; ip6tables-legacy -X DOCKER-USER')
+})
+
 test('a chain of others that refuses what overlays send is found, until it names their links', async () => {
   await sh('nft flush ruleset')
   assert.deepEqual(await observeClosingChains(), [])
@@ -89,4 +97,23 @@ END`)
   assert.deepEqual(await observeClosingChains(), [])
   await sh('nft flush ruleset; iptables -P FORWARD DROP')
   assert.deepEqual(await observeClosingChains(), [], 'iptables lets our rules in')
+})
+
+test('a chain for IPv6 alone is found where some network has IPv6', async () => {
+  await sh(`nft -f - <<'END'
+    flush ruleset
+    table ip6 guard {
+      chain forward { type filter hook forward priority 0; policy drop; }
+    }
+END`)
+  await applyHostState(ONE_NETWORK)
+  assert.deepEqual(await observeClosingChains(), [])
+  await applyHostState(DUAL_NETWORK)
+  const found = { family: 'ip6', table: 'guard', name: 'forward', by: 'policy' }
+  assert.deepEqual(await observeClosingChains(), [found])
+  await sh('nft insert rule ip6 guard forward iifname "ov-*" oifname "ov-*" accept')
+  assert.deepEqual(await observeClosingChains(), [])
+  await sh('nft delete table ip6 guard; ip6tables -P FORWARD DROP')
+  assert.deepEqual(await observeClosingChains(), [], 'ip6tables lets our rules in')
+  await sh('nft flush ruleset')
 })

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { syncSandboxRoutes, type SandboxChanges } from '../../../src/linux/sandbox-routes.ts'
-import { formatCidr, parseCidr, type Cidr } from '../../../src/net/cidr.ts'
+import { parseCidr, type Cidr } from '../../../src/net/cidr.ts'
+import { formatSubnet, parseCidr6, type Cidr6 } from '../../../src/net/cidr6.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
+import { parseIpv6 } from '../../../src/net/ipv6.ts'
 
 const GATEWAY = parseIpv4('10.32.5.1')
 const cidrs = (...texts: string[]): Cidr[] => texts.map(parseCidr)
@@ -39,12 +41,12 @@ const routesOf = async (netns: Netns): Promise<string[]> =>
 test('routes come and go with what is wanted, and a second time nothing happens', async () => {
   await using netns = await sandbox()
   const first = await sync(netns, cidrs('10.32.6.0/24', '10.32.7.0/24'))
-  assert.deepEqual(first.added.map(formatCidr), ['10.32.6.0/24', '10.32.7.0/24'])
+  assert.deepEqual(first.added.map(formatSubnet), ['10.32.6.0/24', '10.32.7.0/24'])
   assert.deepEqual(await routesOf(netns), ['10.32.6.0/24 ours', '10.32.7.0/24 ours'])
   const nothing = { added: [], removed: [], refused: [] }
   assert.deepEqual(await sync(netns, cidrs('10.32.6.0/24', '10.32.7.0/24')), nothing)
   const last = await sync(netns, cidrs('10.32.7.0/24'))
-  assert.deepEqual(last.removed.map(formatCidr), ['10.32.6.0/24'])
+  assert.deepEqual(last.removed.map(formatSubnet), ['10.32.6.0/24'])
   assert.deepEqual(await routesOf(netns), ['10.32.7.0/24 ours'])
 })
 
@@ -67,7 +69,7 @@ test('routes of others are neither removed nor covered', async () => {
   const before = await netns.run('ip', 'route')
   const changes = await sync(netns, cidrs('10.40.7.0/24', '10.50.7.0/24', '172.16.0.0/12'))
   assert.deepEqual(
-    changes.refused.map(({ prefix, by }) => [formatCidr(prefix), by]),
+    changes.refused.map(({ prefix, by }) => [formatSubnet(prefix), by]),
     [
       ['10.40.7.0/24', '10.40.0.0/16 via 172.18.0.9 dev eth1'],
       ['10.50.7.0/24', '10.50.0.0/16 via 10.32.5.1 dev eth0'],
@@ -106,4 +108,58 @@ test('a namespace that is not there, or no namespace yet, is gone', async (t) =>
     })
     assert.equal(changes, 'gone')
   }
+})
+
+const GATEWAY6 = parseIpv6('fd00:32:0:5::1')
+const cidrs6 = (...texts: string[]): Cidr6[] => texts.map(parseCidr6)
+
+/** The same container with IPv6 on both links. */
+async function sandbox6(): Promise<Netns> {
+  const netns = await sandbox()
+  await netns.run('ip', 'address', 'add', 'fd00:32:0:5::2/64', 'dev', 'eth0', 'nodad')
+  await netns.run('ip', 'address', 'add', 'fd00:18::2/64', 'dev', 'eth1', 'nodad')
+  await netns.run('ip', 'route', 'add', 'default', 'via', 'fd00:18::1')
+  return netns
+}
+
+async function sync6(netns: Netns, wanted: Cidr6[], known: Cidr6[] = []): Promise<SandboxChanges> {
+  const changes = await syncSandboxRoutes({ netns: netns.path, gateway: GATEWAY6, wanted, known })
+  assert(typeof changes === 'object')
+  return changes
+}
+
+const routes6Of = async (netns: Netns): Promise<string[]> =>
+  (await netns.run('ip', '-6', 'route', 'show', 'via', 'fd00:32:0:5::1')).match(/^\S+/gm) ?? []
+
+test('routes of IPv6 come and go likewise, and those of IPv4 are left alone', async () => {
+  await using netns = await sandbox6()
+  await sync(netns, cidrs('10.32.6.0/24'))
+  const before = await netns.run('ip', '-4', 'route')
+  const [six, seven, eight] = ['fd00:32:0:6::/64', 'fd00:32:0:7::/64', 'fd00:32:0:8::/64'] as const
+  await netns.run('ip', 'route', 'add', eight, 'via', 'fd00:32:0:5::1')
+  const first = await sync6(netns, cidrs6(six, seven), cidrs6(eight))
+  assert.deepEqual(first.added.map(formatSubnet), [six, seven])
+  assert.deepEqual(first.removed.map(formatSubnet), [eight])
+  assert.deepEqual(await routes6Of(netns), [six, seven])
+  const nothing = { added: [], removed: [], refused: [] }
+  assert.deepEqual(await sync6(netns, cidrs6(six, seven)), nothing)
+  await sync6(netns, cidrs6(seven))
+  assert.deepEqual(await routes6Of(netns), [seven])
+  const refused = await sync6(netns, cidrs6(seven, 'fd00:18::/48'))
+  assert.deepEqual(
+    refused.refused.map(({ prefix, by }) => [formatSubnet(prefix), by]),
+    [['fd00:18::/48', 'fd00:18::/64 dev eth1']],
+  )
+  assert.equal(await netns.run('ip', '-4', 'route'), before)
+})
+
+test('nothing of IPv6 is touched before its gateway can be reached', async () => {
+  await using netns = await sandbox()
+  const wanted = cidrs6('fd00:32:0:6::/64')
+  const ask = (after: Cidr6[]): Promise<unknown> =>
+    syncSandboxRoutes({ netns: netns.path, gateway: GATEWAY6, wanted, known: [], after })
+  assert.equal(await ask([]), 'unsettled')
+  await netns.run('ip', 'address', 'add', 'fd00:32:0:5::2/64', 'dev', 'eth0', 'nodad')
+  assert.equal(await ask(cidrs6('fd00:32:0:9::/64')), 'unsettled')
+  assert.deepEqual(await ask([]), { added: wanted, removed: [], refused: [] })
 })

@@ -8,7 +8,7 @@ import { before, test } from 'node:test'
 import { applyHostState } from '../../../src/linux/apply.ts'
 import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
 import { onLinkRoutes } from '../../../src/linux/on-link-routes.ts'
-import { readNameservers } from '../../../src/linux/nameservers.ts'
+import { readNameservers, readNameservers6 } from '../../../src/linux/nameservers.ts'
 import { observeUnderlay, privateBridgePrefixes } from '../../../src/linux/underlay.ts'
 import { formatCidr } from '../../../src/net/cidr.ts'
 import { formatSubnet } from '../../../src/net/cidr6.ts'
@@ -82,6 +82,19 @@ test('HOST_IP of IPv6 is bound to on the interface that has it', async () => {
   assert.deepEqual(underlay.defaultGateways.map(formatIpv4), ['172.31.10.1', '172.31.10.2'])
 })
 
+test('what of IPv6 this host needs is told, whatever its tunnels are', async () => {
+  await sh('ip -6 route add default via fd00:31::fffe dev eth0')
+  await sh('ip -6 route add default via fe80::1 dev eth0 metric 2000')
+  const { ipv6 } = await observeUnderlay()
+  assert.deepEqual(ipv6.addresses.map(formatIp).toSorted(), [
+    'fd00:31::1:96',
+    'fd00:31::7',
+    'fd00:31::96',
+  ])
+  assert.deepEqual(ipv6.defaultGateways.map(formatIp), ['fd00:31::fffe'])
+  await sh('ip -6 route del default via fd00:31::fffe; ip -6 route del default via fe80::1')
+})
+
 test("HOST_IP of IPv6 that is nobody's here is published, and the default route tells the interface", async () => {
   await sh('ip -6 route add default via fd00:31::fffe dev eth0')
   const underlay = await observeUnderlay({ hostIp: parseIpv6('2001:db8::96') })
@@ -140,9 +153,10 @@ test('nameservers are those of resolv.conf, and behind the stub of systemd-resol
   await writeFile(join(run, 'systemd/resolve/resolv.conf'), 'nameserver 10.33.0.53\n')
   await writeFile(
     file,
-    '# nameserver 9.9.9.9\nsearch lan\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n',
+    '# nameserver 9.9.9.9\nsearch lan\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver fd00:53::53\n',
   )
   assert.deepEqual((await readNameservers(run, file)).map(formatIpv4), ['192.0.2.1'])
+  assert.deepEqual((await readNameservers6(run, file)).map(formatIp), ['fd00:53::53'])
   await writeFile(file, 'nameserver 127.0.0.53\noptions edns0\n')
   assert.deepEqual((await readNameservers(run, file)).map(formatIpv4), ['10.33.0.53'])
   assert.deepEqual(await readNameservers(run, join(folder, 'none')), [])

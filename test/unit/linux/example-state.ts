@@ -8,7 +8,8 @@ export const NOTHING: ObservedState = {
   routes: [],
   onLink: new Set(),
   isolation: null,
-  forward: dockers(['-j RETURN']),
+  forward: { ipv4: dockers(['-j RETURN']), ipv6: null },
+  listeners: [],
 }
 
 const POOL_WEB = '10.33.0.0/17'
@@ -50,8 +51,25 @@ export const WEB_AND_APP: HostState = {
   allowed: [...WEB.allowed, ...between('ov-b2222222222', '172.20.0.0/16', '172.21.0.0/16')],
 }
 
-function bridge(name: string, address: string, proxyArp: boolean): Bridge {
-  return { name, mac: '02:00:00:00:00:01', mtu: 1450, addresses: [address], proxyArp }
+const POOL6_WEB = 'fd00:33::/48'
+
+/** The first host again, with IPv6 in its overlay. */
+export const DUAL_WEB: HostState = {
+  ...WEB,
+  tun: { ...WEB.tun!, addresses: ['10.33.5.0/32', 'fd00:33:0:5::/128'] },
+  bridges: [bridge('ov-b1111111111', '10.33.5.1/24', true, 'fd00:33:0:5::1/64')],
+  routes: [...WEB.routes, ...into(POOL6_WEB, 'fd00:33:0:5::')],
+  sysctls: new Map([['net/ipv6/conf/all/forwarding', '1']]),
+  allowed: [...WEB.allowed, ...between('ov-b1111111111', 'fd00:33:0:5::/64', POOL6_WEB)],
+}
+
+function bridge(
+  name: string,
+  address: string,
+  proxyArp: boolean,
+  ...others: readonly string[]
+): Bridge {
+  return { name, mac: '02:00:00:00:00:01', mtu: 1450, addresses: [address, ...others], proxyArp }
 }
 
 function into(prefix: string, src: string): Route[] {
@@ -87,9 +105,12 @@ export function veth(name: string, master: string | null): ObservedLink {
 }
 
 /** The rules of a host on which Docker runs, with these in the chain that it leaves to others. */
-export function dockers(rules: readonly string[]): ForwardRules {
+export function dockers(
+  rules: readonly string[],
+  backend: ForwardRules['backend'] = 'iptables',
+): ForwardRules {
   return {
-    backend: 'iptables',
+    backend,
     policy: 'DROP',
     chains: { 'DOCKER-USER': rules, FORWARD: ['-j DOCKER-USER'] },
   }

@@ -12,6 +12,8 @@ import {
   prefixOf,
   type Cidr,
 } from '../../../src/net/cidr.ts'
+import { formatCidr6 } from '../../../src/net/cidr6.ts'
+import { parseIpv6 } from '../../../src/net/ipv6.ts'
 import { WEB, WEB_AND_APP } from './example-state.ts'
 
 // Prefixes of a small world, so that they often nest and cross.
@@ -25,6 +27,16 @@ const flow: fc.Arbitrary<AllowedFlow> = fc.record({
   toPrefix: prefix,
 })
 const flows = fc.array(flow, { maxLength: 8 })
+
+/** The same world in the last bits of IPv6: "10.0.0.64/26" is "fd00::40/122". */
+function inIpv6(flow: AllowedFlow): AllowedFlow {
+  const prefix6 = (text: string): string => {
+    const { base, length } = parseCidr(text)
+    const address = parseIpv6('fd00::') + BigInt(base & 255)
+    return formatCidr6({ address, length: length + 96 })
+  }
+  return { ...flow, fromPrefix: prefix6(flow.fromPrefix), toPrefix: prefix6(flow.toPrefix) }
+}
 const address = fc.nat(255).map((last) => 0x0a000000 + last)
 
 /** The plain reading: how many flows hold a packet. */
@@ -50,6 +62,21 @@ test('disjoint flows let through the same packets, each by one of them', () => {
       assert.equal(holders(disjointFlows(list), like, from, to), expected)
     }),
     { numRuns: 500 },
+  )
+})
+
+test('flows of IPv6 are cut as those of IPv4 are, and neither family minds the other', () => {
+  fc.assert(
+    fc.property(flows, flows, (some, others) => {
+      const byText = (list: readonly AllowedFlow[]): string[] =>
+        list.map((flow) => Object.values(flow).join(' ')).sort()
+      const alone = disjointFlows(some)
+      const both = disjointFlows([...others.map(inIpv6), ...some])
+      const isIpv6 = ({ fromPrefix }: AllowedFlow): boolean => fromPrefix.startsWith('fd00::')
+      assert.deepEqual(byText(both.filter((flow) => !isIpv6(flow))), byText(alone))
+      assert.deepEqual(byText(both.filter(isIpv6)), byText(disjointFlows(others).map(inIpv6)))
+    }),
+    { numRuns: 300 },
   )
 })
 

@@ -15,6 +15,10 @@ const NEWS = [
   '[ROUTE]172.19.0.0/16 dev br-0123 proto kernel scope link src 172.19.0.1 ',
   '[ROUTE]Deleted blackhole 10.33.0.0/17 proto 79 metric 4294967293 ',
   '[ROUTE]Deleted 10.33.0.0/17 dev ov-tun proto 79 src 10.33.5.0 ',
+  '[ROUTE]Deleted fd00:33::/48 dev ov-tun proto 79 src fd00:33:0:5:: metric 1024 pref medium',
+  '[ROUTE]Deleted blackhole fd00:33::/48 dev lo proto 79 metric 4294967293 pref medium',
+  '[ROUTE]Deleted fd00:33:0:5::/64 dev ov-b1 proto kernel metric 256 pref medium',
+  '[ADDR]Deleted 4: ov-b1    inet6 fd00:33:0:5::1/64 scope global ',
 ]
 
 const NO_NEWS = [
@@ -29,6 +33,10 @@ const NO_NEWS = [
   '[ROUTE]unreachable 172.20.0.0/16 proto 79 scope link metric 4294967294 ',
   '[ROUTE]fe80::/64 dev eth0 proto kernel metric 256 pref medium',
   '[ROUTE]multicast ff00::/8 dev eth0 table local proto kernel metric 256 pref medium',
+  '[ROUTE]fd00:33::/48 dev ov-tun proto 79 src fd00:33:0:5:: metric 1024 pref medium',
+  '[ROUTE]Deleted fe80::/64 dev ov-b1 proto kernel metric 256 pref medium',
+  '[ROUTE]Deleted fd00:18::/64 dev eth0 proto kernel metric 256 pref medium',
+  '[ROUTE]Deleted local fd00:33:0:5::1 dev ov-b1 table local proto kernel metric 0 pref medium',
   'something else',
 ]
 

@@ -1,4 +1,5 @@
 import { forwardEdits, wantedRules } from '../../../src/linux/docker-user.ts'
+import type { IpFamily } from '../../../src/net/ip.ts'
 import type { HostState } from '../../../src/linux/host-state.ts'
 import { renderIsolation } from '../../../src/linux/isolation.ts'
 import type { ObservedLink, ObservedState } from '../../../src/linux/observe.ts'
@@ -24,7 +25,8 @@ export function observedAs(want: HostState): ObservedState {
     }
   })
   const ports = want.ports.map(({ name, bridge }) => veth(name, bridge))
-  const edits = forwardEdits(dockers([]), wantedRules(want))
+  const rules = (family: IpFamily): string[] =>
+    forwardEdits(dockers([]), wantedRules(want, family)).map(({ rule }) => rule)
   return {
     links: new Map([...tuns, ...bridges, ...ports].map((link) => [link.name, link])),
     routes: want.routes.map(fullRoute),
@@ -34,7 +36,11 @@ export function observedAs(want: HostState): ObservedState {
       }),
     ),
     isolation: want.tun ? renderIsolation(want) : null,
-    forward: dockers([...edits.map(({ rule }) => rule), '-j RETURN']),
+    forward: {
+      ipv4: dockers([...rules('ipv4'), '-j RETURN']),
+      ipv6: dockers([...rules('ipv6'), '-j RETURN'], 'ip6tables'),
+    },
+    listeners: [],
   }
 }
 
@@ -45,5 +51,5 @@ export function sysctlsOf(want: HostState): Sysctls {
 
 /** The examples use byte-aligned prefixes with a host part of .0 or .1. */
 function networkOf(address: string): string {
-  return address.replace(/\.1\//, '.0/')
+  return address.replace(/\.1\//, '.0/').replace(/::1\//, '::/')
 }

@@ -1,0 +1,96 @@
+import { enterOwnNetns, sh } from '../../support/netns.ts'
+enterOwnNetns()
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { applyHostState } from '../../../src/linux/apply.ts'
+import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
+import { Container } from './container.ts'
+import { DUAL_NETWORK, exampleRoutes } from './example-host.ts'
+import { TunEcho } from './tun-echo.ts'
+
+let container: Container
+let remote: TunEcho
+
+before(async () => {
+  await applyHostState(DUAL_NETWORK)
+  const address6 = 'fd00:33:0:5::2/64'
+  container = await Container.create('ov-b1', '10.33.5.2/17', undefined, { address6 })
+  await container.netns.run('ip', 'route', 'add', 'fd00:33::/48', 'via', 'fd00:33:0:5::1')
+  await applyHostState({ ...DUAL_NETWORK, ports: [container.port] })
+  remote = new TunEcho('ov-tun')
+})
+
+after(async () => {
+  remote[Symbol.dispose]()
+  await container[Symbol.asyncDispose]()
+  await applyHostState(EMPTY_HOST_STATE)
+})
+
+test('a container reaches a remote address of either family, which sees its own', async () => {
+  remote.pings.length = 0
+  assert(await container.ping('fd00:33:0:9::9'))
+  assert(await container.ping('10.33.9.9'))
+  assert.deepEqual(remote.pings, ['fd00:33:0:5::2 > fd00:33:0:9::9', '10.33.5.2 > 10.33.9.9'])
+})
+
+test('a container that has just come is found without a wait', async () => {
+  await sh('ip -6 neigh flush dev ov-b1')
+  assert(await container.ping('fd00:33:0:9::9'))
+  const own = await sh('ip -6 -o address show dev ov-b1 scope link')
+  assert.match(own, /inet6 fe80::ff:fe00:1\/64/)
+  assert.doesNotMatch(own, /tentative/)
+})
+
+test('the bridge says that it is a router', async () => {
+  await container.netns.run('ip', '-6', 'neigh', 'flush', 'dev', 'eth0')
+  assert(await container.ping('fd00:33:0:5::1'))
+  assert.match(await container.netns.run('ip', '-6', 'neigh'), /^fd00:33:0:5::1 .* router /m)
+})
+
+test('the host reaches a remote address from the first of its subnet', async () => {
+  remote.pings.length = 0
+  await sh('busybox ping -c 1 -W 1 fd00:33:0:9::9')
+  assert.deepEqual(remote.pings, ['fd00:33:0:5:: > fd00:33:0:9::9'])
+})
+
+test('in a second overlay the host is the first of its subnet there', async () => {
+  const tun = DUAL_NETWORK.tun!
+  await applyHostState({
+    ...DUAL_NETWORK,
+    tun: { ...tun, addresses: [...tun.addresses, 'fd00:34:0:5::/128'] },
+    ports: [container.port],
+    routes: [...DUAL_NETWORK.routes, ...exampleRoutes('fd00:34::/48', 'fd00:34:0:5::')],
+  })
+  remote.pings.length = 0
+  await sh('busybox ping -c 1 -W 1 fd00:34:0:9::9')
+  assert.deepEqual(remote.pings, ['fd00:34:0:5:: > fd00:34:0:9::9'])
+})
+
+test('what is too big for the way is answered by the kernel, from the bridge', async () => {
+  await applyHostState({
+    ...DUAL_NETWORK,
+    ports: [container.port],
+    routes: [
+      ...DUAL_NETWORK.routes,
+      { type: 'unicast', to: 'fd00:33:0:8::/64', dev: 'ov-tun', src: 'fd00:33:0:5::', mtu: 1400 },
+    ],
+  })
+  assert.equal(
+    await container.netns.succeeds('busybox', 'ping', '-c1', '-W1', '-s', '1402', 'fd00:33:0:8::8'),
+    false,
+  )
+  const learned = await container.netns.run('ip', '-6', 'route', 'get', 'fd00:33:0:8::8')
+  assert.match(learned, / mtu 1400/)
+  assert(
+    await container.netns.succeeds('busybox', 'ping', '-c1', '-W1', '-s', '1352', 'fd00:33:0:8::8'),
+  )
+})
+
+test('without the TUN the pool is a blackhole and not the default route', async () => {
+  await sh('ip link add name eth7 type bridge; ip address add 2001:db8::1/64 dev eth7 nodad')
+  await sh('ip link set eth7 up; ip -6 route add default via 2001:db8::2')
+  assert.match(await sh('ip route get fd00:77::1'), /dev eth7/)
+  await sh('ip link set ov-tun down')
+  assert.match(await sh('ip route get fd00:33:0:9::9 2>&1 || true'), /Invalid argument|blackhole/)
+  await sh('ip link del eth7')
+})

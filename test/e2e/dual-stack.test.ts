@@ -14,7 +14,7 @@ import { createNetwork } from './support/network-forms.ts'
 import { learnedMtu, sendUncut } from './support/path-mtu.ts'
 import { assertConnected, place, type Placed } from './support/placed.ts'
 import { refusalOf } from './support/refusal-of.ts'
-import { subnetOf } from './support/subnet-of.ts'
+import { subnetOf, type SubnetOfNetwork } from './support/subnet-of.ts'
 
 const OURS = argv`--ipam-driver overlay-ts`
 
@@ -31,6 +31,8 @@ const NAMES = Object.keys(NETWORKS) as Name[]
 
 /** Containers of these see one prefix for all hosts; of the others one for each. */
 const POOLED: readonly Name[] = ['web', 'shared', 'out']
+
+type SubnetsOfBoth = SubnetOfNetwork & { readonly leased6: string }
 
 describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }, () => {
   let lab: Lab
@@ -64,11 +66,18 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     await lab.remove()
   })
 
-  const subnet6Of = async (host: DockerHost, name: string): Promise<string> => {
-    const { leased6 } = await subnetOf(lab, host, name)
+  /** A network's subnets on a host; they stay. */
+  const subnets = new Map<string, ReturnType<typeof subnetOf>>()
+  const subnetsOf = async (host: DockerHost, name: Name): Promise<SubnetsOfBoth> => {
+    const key = `${host.name} ${name}`
+    const found = subnets.get(key) ?? subnetOf(lab, host, name)
+    subnets.set(key, found)
+    const { leased, leased6, inspected } = await found
     assert.ok(leased6, `${host.name} has no IPv6 subnet for ${name}`)
-    return leased6
+    return { leased, leased6, inspected }
   }
+  const subnet6Of = async (host: DockerHost, name: Name): Promise<string> =>
+    (await subnetsOf(host, name)).leased6
   const nth = (subnet6: string, at: bigint): string => formatIpv6(parseCidr6(subnet6).address + at)
 
   /** What etcd has of an overlay. */
@@ -84,48 +93,46 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
   }
 
   inLab('give a container an address of each, and one route for each IPv6 prefix', async () => {
-    for (const name of NAMES) {
-      for (const { container, host, ip6 } of placed[name]) {
-        const [subnet6, other] = [
-          await subnet6Of(host, name),
-          await subnet6Of(host === a ? b : a, name),
-        ]
-        const text = await inside(container, [
-          'ip -6 -o address show scope global',
-          'ip -6 route show',
-        ])
-        const addresses = [...text.matchAll(/ inet6 (\S+) /g)].map(([, address]) => address)
-        assert.deepEqual(addresses, [`${ip6}/64`])
-        assert.ok(containsIp6(parseCidr6(subnet6), parseIpv6(ip6)), `${ip6} in ${subnet6}`)
-        const routes = [...text.matchAll(/^(\S+) via (\S+) dev eth0/gm)].map(([, to, via]) => [
-          to,
-          via,
-        ])
-        const beyond = POOLED.includes(name) ? (await recordOf(name)).Pool6 : other
-        assert.deepEqual(routes, [[beyond, nth(subnet6, 1n)]], text)
-        assert.doesNotMatch(text, /^default/m)
-      }
+    const assertGiven = async ({ network, container, host, ip6 }: Placed): Promise<void> => {
+      const name = network as Name
+      const other = await subnet6Of(host === a ? b : a, name)
+      const subnet6 = await subnet6Of(host, name)
+      const text = await inside(container, [
+        'ip -6 -o address show scope global',
+        'ip -6 route show',
+      ])
+      const addresses = [...text.matchAll(/ inet6 (\S+) /g)].map(([, address]) => address)
+      assert.deepEqual(addresses, [`${ip6}/64`])
+      assert.ok(containsIp6(parseCidr6(subnet6), parseIpv6(ip6)), `${ip6} in ${subnet6}`)
+      const routes = [...text.matchAll(/^(\S+) via (\S+) dev eth0/gm)]
+      const beyond = POOLED.includes(name) ? (await recordOf(name)).Pool6 : other
+      const found = routes.map(([, to, via]) => [to, via])
+      assert.deepEqual(found, [[beyond, nth(subnet6, 1n)]], text)
+      assert.doesNotMatch(text, /^default/m)
     }
+    await Promise.all(Object.values(placed).flat().map(assertGiven))
   })
 
   inLab('are shown by Docker, and stand in etcd under keys of both subnets', async () => {
-    const etcd = await lab.etcdText('/overlay-ts/')
-    for (const name of NAMES) {
-      for (const { container, host, ip, ip6 } of placed[name]) {
-        const { leased, leased6 } = await subnetOf(lab, host, name)
-        const shown = await host.docker(
-          ...argv`network inspect -f ${'{{.EnableIPv6}}{{range .IPAM.Config}} {{.Subnet}}{{end}}'} ${name}`,
-        )
-        // Docker shows what it was asked for: with --subnet the overlay's pools.
-        const subnets = name === 'shared' ? '10.40.0.0/16 fd00:40::/48' : `${leased} ${leased6}`
-        assert.equal(shown, `true ${subnets}`)
-        const key = `/overlay-ts/subnets/${leased.replace('/', '-')}&${leased6!.replace('/', '-')} `
-        assert.ok(etcd.includes(key), `${key} in ${etcd}`)
-        const own = `/overlay-ts/endpoints/${leased.replace('/', '-')}/${ip} `
-        const record = etcd.split('\n').find((line) => line.startsWith(own))
-        assert.match(record ?? '', new RegExp(`"IPv6":"${ip6}"`), container.name)
+    const etcd = (await lab.etcdText('/overlay-ts/')).split('\n')
+    const assertShown = async (name: Name, host: DockerHost): Promise<void> => {
+      const { leased, leased6 } = await subnetsOf(host, name)
+      const format = '{{.EnableIPv6}}{{range .IPAM.Config}} {{.Subnet}}{{end}}'
+      const shown = await host.docker('network', 'inspect', '-f', format, name)
+      // Docker shows what it was asked for: with --subnet the overlay's pools.
+      const both = name === 'shared' ? '10.40.0.0/16 fd00:40::/48' : `${leased} ${leased6}`
+      assert.equal(shown, `true ${both}`)
+      const [key, key6] = [leased, leased6].map((subnet) => subnet.replace('/', '-'))
+      const lease = etcd.find((line) => line.startsWith(`/overlay-ts/subnets/${key}&${key6} `))
+      assert.ok(lease, `the lease of ${leased} and ${leased6}`)
+      const pool6 = POOLED.includes(name) ? (await recordOf(name)).Pool6 : undefined
+      assert.equal((JSON.parse(lease.split(/ (.*)/)[1]!) as { Pool6?: string }).Pool6, pool6)
+      for (const { ip, ip6 } of placed[name].filter((each) => each.host === host)) {
+        const record = etcd.find((line) => line.startsWith(`/overlay-ts/endpoints/${key}/${ip} `))
+        assert.match(record ?? '', new RegExp(`"IPv6":"${ip6}"`), name)
       }
     }
+    await Promise.all(NAMES.flatMap((name) => lab.hosts.map((host) => assertShown(name, host))))
   })
 
   inLab('have as many IPv6 subnets as IPv4 ones, side by side in their pools', async () => {
@@ -136,7 +143,7 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
       const pools = await recordOf(name)
       const [pool, beyond] = [parseCidr(pools.Pool), parseCidr6(pools.Pool6!)]
       for (const host of lab.hosts) {
-        const { leased, leased6 } = await subnetOf(lab, host, name)
+        const { leased, leased6 } = await subnetsOf(host, name)
         const index = (parseCidr(leased).base - pool.base) / 256
         assert.equal(leased6, `${formatIpv6(beyond.address + (BigInt(index) << 64n))}/64`)
       }
@@ -200,7 +207,11 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     const [first, second] = [await subnet6Of(b, 'shared'), await subnet6Of(b, 'app')]
     const no = argv`${OURS} --ipam-opt overlay=no`
     const refusals: [readonly string[], RegExp][] = [
-      [argv`${no} --subnet fd00:50::/48 --subnet fd00:51::/48`, /IPv6 subnet/],
+      [argv`${no} --subnet fd00:50::/48 --subnet fd00:51::/48`, /fd00:50::\/48, not fd00:51::\/48/],
+      [
+        argv`--subnet 172.30.50.0/24 --subnet fd00:50::/64 --subnet fd00:51::/64`,
+        /asks for fd00:50::\/64 and fd00:51::\/64/,
+      ],
       [argv`${OURS} --ipam-opt overlay=web --subnet fd00:52::/48`, /join it with: docker network/],
       [argv`${OURS} --subnet fd00:53::/48`, /name the overlay with --ipam-opt overlay=NAME/],
       [argv`${no} --subnet fd00:40:0:7::/64`, /fd00:40:0:7::\/64 overlaps .*shared/],

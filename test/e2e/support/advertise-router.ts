@@ -18,7 +18,13 @@ export async function advertiseRouter(lab: Lab, host: DockerHost, seconds: numbe
   )
   // It counts only with a hop limit of 255, which no router leaves whole.
   const address = `IP6-SENDTO:[${to}%${BRIDGE}]:58,ipv6-unicast-hops=255`
-  await lab.switch.exec('sh', '-c', `printf '${advertisement(seconds)}' | socat -u - '${address}'`)
+  await lab.switch.exec(
+    'sh',
+    '-ec',
+    // Asked by its neighbours, it has to say that it is a router.
+    `echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+    printf '${advertisement(seconds)}' | socat -u - '${address}'`,
+  )
 }
 
 /** Type 134, a hop limit of 64, the lifetime, and nothing said of the rest, as printf's octal; the kernel writes the checksum. */

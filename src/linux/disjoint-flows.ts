@@ -1,21 +1,23 @@
 import { formatCidr, parseCidr } from '../net/cidr.ts'
 import { formatCidr6, parseCidr6 } from '../net/cidr6.ts'
-import type { IpFamily } from '../net/ip.ts'
+import type { Ip, IpFamily } from '../net/ip.ts'
 import { familyOfText, type AllowedFlow } from './host-state.ts'
 
-/**
- * The bits of a prefix as text, as many as it is long: "0000101000100001" for 10.33.0.0/16. A prefix
- * lies inside another one when its bits begin with the other's, in either family.
- */
-type Bits = string
+/** A prefix of either family. */
+interface Span {
+  /** As many as the prefix is long: "0000101000100001" for 10.33.0.0/16. */
+  readonly bits: string
+  readonly first: Ip
+  readonly last: Ip
+}
 
 /** A rectangle in the plane of sources and destinations, for one pair of links and one family. */
 interface Area {
   readonly fromLink: string
   readonly toLink: string
   readonly family: IpFamily
-  readonly from: Bits
-  readonly to: Bits
+  readonly from: Span
+  readonly to: Span
 }
 
 /**
@@ -33,8 +35,9 @@ function disjointAreas(flows: readonly AllowedFlow[]): AllowedFlow[] {
   const kept: Area[] = []
   const widestFirst = flows.map(areaOf).sort((a, b) => lengths(a) - lengths(b))
   for (const area of widestFirst) {
+    const holes = kept.filter((other) => doOverlap(area, other))
     let pieces = [area]
-    for (const other of kept) pieces = pieces.flatMap((piece) => without(piece, other))
+    for (const hole of holes) pieces = pieces.flatMap((piece) => without(piece, hole))
     kept.push(...pieces)
   }
   return kept.map(flowOf)
@@ -42,20 +45,15 @@ function disjointAreas(flows: readonly AllowedFlow[]): AllowedFlow[] {
 
 function areaOf({ fromLink, toLink, fromPrefix, toPrefix }: AllowedFlow): Area {
   const family = familyOfText(fromPrefix)
-  const [from, to] = [bitsOf(fromPrefix, family), bitsOf(toPrefix, family)]
-  return { fromLink, toLink, family, from, to }
+  const span = (prefix: string): Span => spanOf(bitsOf(prefix, family), family)
+  return { fromLink, toLink, family, from: span(fromPrefix), to: span(toPrefix) }
 }
 
 function flowOf({ fromLink, toLink, family, from, to }: Area): AllowedFlow {
-  return {
-    fromLink,
-    toLink,
-    fromPrefix: prefixOfBits(from, family),
-    toPrefix: prefixOfBits(to, family),
-  }
+  return { fromLink, toLink, fromPrefix: textOf(from, family), toPrefix: textOf(to, family) }
 }
 
-function bitsOf(prefix: string, family: IpFamily): Bits {
+function bitsOf(prefix: string, family: IpFamily): string {
   if (family === 'ipv4') {
     const { base, length } = parseCidr(prefix)
     return base.toString(2).padStart(32, '0').slice(0, length)
@@ -64,33 +62,43 @@ function bitsOf(prefix: string, family: IpFamily): Bits {
   return address.toString(2).padStart(128, '0').slice(0, length)
 }
 
-function prefixOfBits(bits: Bits, family: IpFamily): string {
-  const { length } = bits
-  return family === 'ipv4'
-    ? formatCidr({ base: Number(`0b${bits.padEnd(32, '0')}`), length })
-    : formatCidr6({ address: BigInt(`0b${bits.padEnd(128, '0')}`), length })
+function spanOf(bits: string, family: IpFamily): Span {
+  const filled = (bit: '0' | '1'): Ip =>
+    family === 'ipv4' ? Number(`0b${bits.padEnd(32, bit)}`) : BigInt(`0b${bits.padEnd(128, bit)}`)
+  return { bits, first: filled('0'), last: filled('1') }
 }
 
-const lengths = ({ from, to }: Area): number => from.length + to.length
+function textOf({ bits, first }: Span, family: IpFamily): string {
+  const { length } = bits
+  return family === 'ipv4'
+    ? formatCidr({ base: Number(first), length })
+    : formatCidr6({ address: BigInt(first), length })
+}
 
-const overlap = (a: Bits, b: Bits): boolean => a.startsWith(b) || b.startsWith(a)
+const lengths = ({ from, to }: Area): number => from.bits.length + to.bits.length
+
+const doOverlap = (a: Area, b: Area): boolean => doMeet(a.to, b.to) && doMeet(a.from, b.from)
+
+/** Of two prefixes that do, one contains the other. */
+const doMeet = (a: Span, b: Span): boolean => a.first <= b.last && b.first <= a.last
 
 /** What of an area lies outside another one: a rectangle less a rectangle. */
 function without(area: Area, hole: Area): Area[] {
-  if (!overlap(area.from, hole.from) || !overlap(area.to, hole.to)) return [area]
-  const common = hole.from.startsWith(area.from) ? hole.from : area.from
+  if (!doOverlap(area, hole)) return [area]
+  const { family } = area
+  const common = hole.from.bits.length > area.from.bits.length ? hole.from : area.from
   return [
-    ...complement(area.from, hole.from).map((from) => ({ ...area, from })),
-    ...complement(area.to, hole.to).map((to) => ({ ...area, from: common, to })),
+    ...complement(area.from, hole.from, family).map((from) => ({ ...area, from })),
+    ...complement(area.to, hole.to, family).map((to) => ({ ...area, from: common, to })),
   ]
 }
 
 /** The prefixes that make up `outer` less `inner`, two prefixes of which one contains the other. */
-function complement(outer: Bits, inner: Bits): Bits[] {
-  const below = inner.slice(outer.length)
-  return Array.from(below, (bit, index) => {
-    const shared = inner.slice(0, outer.length + index)
-    return shared + (bit === '0' ? '1' : '0')
+function complement(outer: Span, inner: Span, family: IpFamily): Span[] {
+  const { length } = outer.bits
+  return Array.from(inner.bits.slice(length), (bit, index) => {
+    const shared = inner.bits.slice(0, length + index)
+    return spanOf(shared + (bit === '0' ? '1' : '0'), family)
   })
 }
 

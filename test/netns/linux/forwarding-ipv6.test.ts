@@ -41,6 +41,11 @@ test('a container that has just come is found without a wait', async () => {
   assert.doesNotMatch(own, /tentative/)
 })
 
+test('the TUN that is in use has no address of IPv6 but the one that is wanted', async () => {
+  const addresses = await sh('ip -6 -o address show dev ov-tun')
+  assert.match(addresses, /^\S+ ov-tun\s+inet6 fd00:33:0:5::\/128 .*\n$/)
+})
+
 test('the bridge says that it is a router', async () => {
   await container.netns.run('ip', '-6', 'neigh', 'flush', 'dev', 'eth0')
   assert(await container.ping('fd00:33:0:5::1'))

@@ -166,6 +166,19 @@ test('a flushed and an emptied table of IPv6 are loaded again', async () => {
   await repairs('nft flush table inet overlay-ts', [/^nft -f -/])
 })
 
+test('a table of an earlier version, which dropped IPv6 of itself, is replaced whole', async () => {
+  await applyHostState(ONE_NETWORK)
+  const before = await hostText()
+  const older = (await sh('nft list table inet overlay-ts'))
+    .replace('"overlay-ts 3 ', '"overlay-ts 2 ')
+    .replace('chain forward {', 'counter ipv6 {}\nchain forward {')
+  await sh(`nft -f - <<'END'\ndelete table inet overlay-ts\n${older}END`)
+  assert.match(await sh('nft list table inet overlay-ts'), /counter ipv6/)
+  const steps = await apply(ONE_NETWORK)
+  assert(steps.length === 1 && steps[0]?.startsWith('nft'), steps.join())
+  await assertText(before)
+})
+
 for (const backend of ['nft', 'legacy']) {
   test(`rules in ip6tables-${backend} come back, in DOCKER-USER and where that is gone`, async () => {
     const ip6tables = `ip6tables-${backend}`

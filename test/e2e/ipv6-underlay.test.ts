@@ -9,8 +9,9 @@ import { eventually, waitFor } from '../support/wait.ts'
 import { assertReaches, assertSilent, untilAnswered } from './support/answers.ts'
 import { Capture } from './support/capture.ts'
 import { inside } from './support/inside.ts'
-import { createForm } from './support/network-forms.ts'
+import { createForm, createNetwork } from './support/network-forms.ts'
 import { sendUncut } from './support/path-mtu.ts'
+import { assertConnected, place } from './support/placed.ts'
 import { pluginState } from './support/plugin-state.ts'
 
 /** The forms whose routes differ: one route for the pool, one for each remote subnet. */
@@ -68,7 +69,7 @@ describe('two hosts that only IPv6 connects', () => {
     await host.startPlugin({ env: { ...etcd, ...tunnels } })
   }
 
-  async function assertConnected(form: Form): Promise<void> {
+  async function assertJoined(form: Form): Promise<void> {
     const [one, two] = placed[form]
     await assertReaches(one!.container, [two!.ip], one!.ip)
     await assertReaches(two!.container, [one!.ip], two!.ip)
@@ -76,7 +77,7 @@ describe('two hosts that only IPv6 connects', () => {
 
   inLab('let containers reach each other by their own addresses, in VXLAN over IPv6', async () => {
     await using capture = await Capture.start(lab, here.name)
-    for (const form of USED) await assertConnected(form)
+    for (const form of USED) await assertJoined(form)
     const [mine, other] = [address6(here), address6(there)]
     for (const way of [`src ${mine} and dst ${other}`, `src ${other} and dst ${mine}`]) {
       const tunnelled = `${way} and udp dst port 8472`
@@ -113,6 +114,17 @@ describe('two hosts that only IPv6 connects', () => {
       end: { sum_received: { bytes: number } }
     }
     assert.ok(end.sum_received.bytes >= BYTES * 0.9, `${end.sum_received.bytes} bytes arrived`)
+  })
+
+  inLab('carry networks of both families', async () => {
+    const words = argv`--ipv6 --ipam-driver overlay-ts --ipam-opt overlay=six`
+    for (const host of lab.hosts) await createNetwork(host, 'six', words)
+    const [one, two] = await Promise.all([place(here, 'six'), place(there, 'six')])
+    await assertConnected([one, two])
+    await one.container.ping(two.ip6, { size: MTU - 48 })
+    await assert.rejects(sendUncut(one.container, two.ip6, MTU + 1), /Message too long/)
+    await Promise.all([one, two].map(({ container }) => container.remove()))
+    await Promise.all(lab.hosts.map((host) => host.docker('network', 'rm', 'six')))
   })
 
   inLab("reach each other's containers themselves", async () => {
@@ -160,7 +172,7 @@ describe('two hosts that only IPv6 connects', () => {
       await there.stopPlugin()
       await startPlugin(there)
       await untilAnswered(one!.container, [two!.ip])
-      for (const form of USED) await assertConnected(form)
+      for (const form of USED) await assertJoined(form)
       assert.deepEqual((await pluginState(here)).problems, [])
     },
   )

@@ -60,7 +60,7 @@ const PLACES: readonly { readonly heading: string; readonly files: RegExp }[] = 
   {
     heading: '`docker network create`',
     files:
-      /^plugin\/(network-driver|network-subnet|asked-addresses|ipam-driver|pool-wishes|options)\.ts|^src\/ipam\/(choose|first|free|subnet)|^src\/control\/(decide-subnet6?|free-prefix6|ipv6-halves|overlay-pool6|overlays|networks|subnets|taken)\.ts|^src\/store\/(allocate|overlay-name|write-config)\.ts/,
+      /^plugin\/(network-driver|network-subnet|asked-addresses|ipam-driver|pool-wishes|options)\.ts|^src\/ipam\/(choose|first|free|subnet)|^src\/control\/(decide-subnet6?|free-prefix6|ipv6-halves|overlay-pool6|overlays|networks|subnets|subnet-names|taken)\.ts|^src\/store\/(allocate|overlay-name|write-config)\.ts/,
   },
   {
     heading: '`docker run`, `start`, `network connect`',

@@ -1,4 +1,4 @@
-import { messageOf, OverlayError } from '../errors.ts'
+import type { OverlayError } from '../errors.ts'
 import { AddressPool } from '../ipam/address-pool.ts'
 import { routeClash } from '../ipam/route-clash.ts'
 import type { Log } from '../log.ts'
@@ -12,7 +12,6 @@ import { addressInside } from '../store/hazards.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
 import type { Store } from '../store/store.ts'
-import { decideNaming, type NamedOverlay } from './decide-naming.ts'
 import { awaitingHalf } from './awaiting-half.ts'
 import { decideSubnet, type Claimant, type GrantedSubnet } from './decide-subnet.ts'
 import { heldWith } from './held-with.ts'
@@ -22,6 +21,7 @@ import type { HeldSubnet, Journal } from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
 import { settlesWithin, STORE_PATIENCE_MS, withPatience } from './patience.ts'
 import type { Publisher } from './publisher.ts'
+import { SubnetNames } from './subnet-names.ts'
 import type { Publisher as By } from './subnet-value.ts'
 import type { SubnetWish } from './subnet-wish.ts'
 import type { Subnet6Wish } from './subnet6-wish.ts'
@@ -47,8 +47,7 @@ export interface SubnetsOptions {
 /** The subnets that this host holds: leased, named, given back. */
 export class Subnets {
   readonly #options: SubnetsOptions
-  /** Why a held subnet has no overlay although its network's name is known. */
-  readonly #refusals = new Map<string, OverlayError>()
+  readonly #names: SubnetNames
   /** Subnets that this process gave back; what else the store shows as this host's may be wanted yet. */
   readonly #givenBack = new Set<string>()
   readonly #halves: Ipv6Halves
@@ -58,6 +57,7 @@ export class Subnets {
 
   constructor(options: SubnetsOptions) {
     this.#options = options
+    this.#names = new SubnetNames(options)
     this.#halves = new Ipv6Halves(options)
   }
 
@@ -180,7 +180,7 @@ export class Subnets {
   async #giveBack(subnet: string, only: () => boolean): Promise<boolean> {
     const { journal, publisher } = this.#options
     if (!(await journal.subnets.delete(subnet, only))) return false
-    this.#refusals.delete(subnet)
+    this.#names.forget(subnet)
     this.#untold.delete(subnet)
     this.#givenBack.add(subnet)
     await settlesWithin(publisher.attempt(), STORE_PATIENCE_MS)
@@ -196,56 +196,13 @@ export class Subnets {
    * Puts a held subnet into the overlay that its network's name says.
    * @param vni the one that the overlay must have; null takes any
    */
-  async name(subnet: string, name: string, vni: Vni | null = null): Promise<void> {
-    const { journal, log } = this.#options
-    const held = journal.subnets.get(subnet)
-    if (!held || held.overlay !== null) return
-    try {
-      const overlay = await withPatience(this.#name(held, name, vni))
-      await journal.subnets.update(subnet, (mine) => ({
-        ...mine,
-        overlay: overlay.name,
-        vni: overlay.vni,
-      }))
-      this.#refusals.delete(subnet)
-      log.info({ subnet, overlay: overlay.name, vni: overlay.vni }, 'subnet joined its overlay')
-    } catch (error) {
-      // Given back meanwhile: nobody is left to be refused.
-      if (!journal.subnets.get(subnet)) return
-      const refusal =
-        error instanceof OverlayError
-          ? error
-          : new OverlayError('host_state', messageOf(error), { cause: error })
-      if (this.#refusals.get(subnet)?.message !== refusal.message) {
-        log.warn({ subnet, overlay: name, reason: refusal.message }, 'cannot join the overlay')
-      }
-      this.#refusals.set(subnet, refusal)
-    }
-  }
-
-  async #name(held: HeldSubnet, name: string, vni: Vni | null): Promise<NamedOverlay> {
-    const { store, keys, mirror, journal, publisher, complete } = this.#options
-    const overlay = await publisher.writing((by) =>
-      allocate(store, keys, (view) => {
-        // Asked again each time: what was given back meanwhile must not come back to the store.
-        const mine = journal.subnets.get(held.subnet)
-        if (!mine) {
-          throw new OverlayError(
-            'conflict',
-            `the subnet ${held.subnet} was given back meanwhile; run the command again`,
-          )
-        }
-        return decideNaming(complete(view), mine, name, by, keys, vni)
-      }),
-    )
-    // The watch brings it too.
-    await mirror.refresh().catch(() => undefined)
-    return overlay
+  name(subnet: string, name: string, vni: Vni | null = null): Promise<void> {
+    return this.#names.name(subnet, name, vni)
   }
 
   /** Why the subnet is in no overlay; null while nothing stands in the way. */
   refusal(subnet: string): OverlayError | null {
-    return this.#refusals.get(subnet) ?? null
+    return this.#names.refusal(subnet)
   }
 
   /**

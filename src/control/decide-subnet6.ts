@@ -1,7 +1,7 @@
 import { OverlayError } from '../errors.ts'
 import { chooseSubnet6, subnetLength6, ulaSubnet } from '../ipam/choose-subnet6.ts'
 import { specialPrefix6 } from '../ipam/special-prefix6.ts'
-import { parseCidr } from '../net/cidr.ts'
+import { formatCidr, parseCidr } from '../net/cidr.ts'
 import { containsCidr6, formatCidr6, type Cidr6 } from '../net/cidr6.ts'
 import type { Decision } from '../store/allocate.ts'
 import type { ClusterView, Ipv6Half } from '../store/cluster-view.ts'
@@ -39,6 +39,7 @@ export function decideSubnet6(
       `the subnet ${held.subnet} belongs to host ${hostName(view, holder)} by now; run the command again`,
     )
   }
+  refuseBesideFlannel(view)
   if (wish.kind === 'docker') {
     refuseDockers(view, held, wish.subnet, by)
     return grant(view, held, { subnet: wish.subnet, pool: null }, by, keys, [])
@@ -54,6 +55,19 @@ export function decideSubnet6(
     ? [{ put: lacking.key, value: encodeOverlay({ ...lacking, pool6 }) }]
     : []
   return grant(view, held, { subnet, pool: pool6 }, by, keys, operations)
+}
+
+/**
+ * A flannel host that runs without IPv6 ends at a key of both families (its pkg/backend/vxlan
+ * handleSubnetEvents: the device for the second one is missing), and at every start again.
+ */
+function refuseBesideFlannel(view: ClusterView): void {
+  const foreign = view.subnets.values().find(({ hostId }) => hostId === null)
+  if (!foreign) return
+  throw new OverlayError(
+    'unsupported',
+    `--ipv6 is not possible in an etcd prefix that is shared with flannel hosts, whose flannel would end at it (${formatCidr(foreign.subnet)} is one's); leave --ipv6 out, or give overlay-ts an ETCD_PREFIX of its own`,
+  )
 }
 
 /** This host's part of the pool: the one asked for, else the one of its IPv4 subnet's number. */

@@ -233,3 +233,11 @@ test('a subnet that another host has by now gets no half', () => {
     /^conflict: the subnet 10\.33\.5\.0\/24 belongs to host b{32} by now/,
   )
 })
+
+test('beside a flannel host, whose flannel would end at it, there is no lease of both families', () => {
+  const view = clusterOf({ ...CLUSTER, 'subnets/10.44.1.0-24': lease({ hostId: null }) })
+  assert.match(
+    refusal(view, WEB),
+    /^unsupported: .* shared with flannel hosts.* \(10\.44\.1\.0\/24/,
+  )
+})

@@ -7,7 +7,7 @@ import type { DockerHost } from '../../lab/docker-host.ts'
 import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
-import { assertSilent } from './support/answers.ts'
+import { assertReaches, assertSilent } from './support/answers.ts'
 import { agreedEndpoints } from './support/endpoint-records.ts'
 import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
@@ -119,6 +119,39 @@ describe('while containers talk over IPv6', { concurrency: false }, () => {
     }
     for (const stream of streams.all) await stream.flows()
     for (const stream of streams.all) await stream.finish()
+  })
+
+  inLab('an overlay of IPv4 may get IPv6, one host after the other', async () => {
+    const four = argv`--ipam-driver overlay-ts --ipam-opt overlay=later`
+    await createNetwork(near, 'later', four)
+    const old = await near.run('old', { network: 'later' })
+    await createNetwork(far, 'later', argv`${four} --ipv6`)
+    const first = await place(far, 'later')
+    await assertReaches(old, [first.ip], await old.ip())
+    await assertReaches(first.container, [await old.ip()], first.ip)
+    await assert.rejects(old.ip6(), /has no one address/)
+
+    await old.remove()
+    await near.docker('network', 'rm', 'later')
+    await createNetwork(near, 'later', argv`${four} --ipv6`)
+    // A container that runs already, too.
+    const { container } = running.web[0]
+    await near.docker('network', 'connect', 'later', container.name)
+    const [ip, ip6] = [await container.ip('later'), await container.ip6('later')]
+    await assertConnected([first, { ...running.web[0], network: 'later', ip, ip6 }])
+    await assertConnected(running.web)
+    await near.docker('network', 'disconnect', 'later', container.name)
+    await first.container.remove()
+    await Promise.all([near, far].map((host) => host.docker('network', 'rm', 'later')))
+  })
+
+  inLab('hosts that make one overlay at one moment agree on its IPv6 pool', async () => {
+    const words = argv`--ipv6 --ipam-driver overlay-ts --ipam-opt overlay=race`
+    await Promise.all([near, far].map((host) => createNetwork(host, 'race', words)))
+    const members = await Promise.all([place(near, 'race'), place(far, 'race')])
+    await assertConnected(members)
+    await Promise.all(members.map(({ container }) => container.remove()))
+    await Promise.all([near, far].map((host) => host.docker('network', 'rm', 'race')))
   })
 
   inLab('the state directory may be lost: Docker and etcd tell it again', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { argv } from '../../lab/argv.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
+import { IMAGE } from '../../lab/image.ts'
 import { Lab } from '../../lab/lab.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import { containsIp6, formatCidr6, parseCidr6 } from '../../src/net/cidr6.ts'
@@ -9,6 +10,7 @@ import { formatIpv6, parseIpv6 } from '../../src/net/ipv6.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
+import { compose, writeProject } from './support/compose.ts'
 import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
 import { learnedMtu, sendUncut } from './support/path-mtu.ts'
@@ -178,6 +180,26 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     const again = await place(a, 'shared', 'again', argv`--ip6 ${wanted}`)
     assert.equal(again.ip6, wanted)
     await again.container.remove()
+  })
+
+  inLab('are made by a Compose file that enables IPv6', async () => {
+    const composed = {
+      name: 'composed',
+      driver: 'overlay-ts',
+      enable_ipv6: true,
+      ipam: { driver: 'overlay-ts', options: { overlay: 'composed' } },
+    }
+    const service = { image: IMAGE, container_name: 'service', networks: ['composed'] }
+    const project = { version: '2.4', services: { service }, networks: { composed } }
+    const folder = writeProject(a, 'six', project)
+    await compose(a, folder, { words: 'up -d' })
+    await createNetwork(b, 'composed', argv`${OURS} --ipam-opt overlay=composed --ipv6`)
+    const [container, far] = [a.container('service'), await place(b, 'composed')]
+    const [ip, ip6] = [await container.ip(), await container.ip6()]
+    await assertConnected([{ network: 'composed', host: a, container, ip, ip6 }, far])
+    await far.container.remove()
+    await b.docker('network', 'rm', 'composed')
+    await compose(a, folder, { words: 'down -t 1' })
   })
 
   inLab('carry IPv6 of the MTU whole, and tell who sends more', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { OverlayError } from '../errors.ts'
+import { fragmentChains } from './fragments.ts'
 import { LINK_PREFIX, NFT_TABLE, type HostState } from './host-state.ts'
 import { isolationSets, setLines } from './isolation-sets.ts'
 import { wayOutChains, wayOutRules, type NftChain } from './publishing.ts'
@@ -54,7 +55,7 @@ export function renderIsolation(want: HostState): RenderedIsolation {
     hook: 'type filter hook forward priority -10',
     rules,
   }
-  const others = wayOutChains(want)
+  const others = [...wayOutChains(want), ...fragmentChains(want)]
   const elements = sets.flatMap((set) => set.elements)
   const text = [...elements, ...[...others, forward].flatMap(chainLines)].join('\n')
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)

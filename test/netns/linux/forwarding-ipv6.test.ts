@@ -91,6 +91,17 @@ test('what is too big for the way is answered by the kernel, from the bridge', a
   )
 })
 
+test('what a container has cut for a narrow way stays so, though the host tracks connections', async () => {
+  await applyHostState({ ...DUAL_NETWORK, ports: [container.port] })
+  await sh('sysctl -qw net.bridge.bridge-nf-call-ip6tables=1')
+  await sh('ip6tables -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT')
+  const narrow = ['fd00:33:0:7::/64', 'via', 'fd00:33:0:5::1', 'mtu', '1280']
+  await container.netns.run('ip', 'route', 'add', ...narrow)
+  remote.sizes.length = 0
+  await container.netns.succeeds('busybox', 'ping', '-c1', '-W1', '-s', '1400', 'fd00:33:0:7::7')
+  assert.deepEqual(remote.sizes, [1280, 1400 + 8 - 1232 + 48])
+})
+
 test('without the TUN the pool is a blackhole and not the default route', async () => {
   await sh('ip link add name eth7 type bridge; ip address add 2001:db8::1/64 dev eth7 nodad')
   await sh('ip link set eth7 up; ip -6 route add default via 2001:db8::2')

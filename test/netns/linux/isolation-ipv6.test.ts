@@ -99,6 +99,14 @@ test('containers on one bridge reach each other although bridged frames are filt
   assert.deepEqual(await x1b.seen6(), [x1.ip6])
 })
 
+test('what a container sends in fragments arrives, though the host tracks connections', async () => {
+  for (const other of [x2, x1b]) {
+    const ping = ['busybox', 'ping', '-c', '1', '-W', '1', '-s', '3000', other.ip6]
+    assert(await x1.netns.succeeds(...ping), `to ${other.ip6}`)
+    assert.deepEqual(await other.seen6(), [x1.ip6])
+  }
+})
+
 test('containers of different overlays do not reach each other, either way', async () => {
   await assertDropped('between_ours', () => x1.ping(y1.ip6))
   await assertDropped('between_ours', () => y1.ping(x1.ip6))

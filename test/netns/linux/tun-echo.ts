@@ -30,6 +30,8 @@ function addToChecksum(icmp: Buffer, amount: number): void {
 export class TunEcho implements Disposable {
   /** Sender and receiver of each ping, "10.33.5.2 > 10.33.9.9", "fd00:33:0:5::2 > fd00:33:0:9::9". */
   readonly pings: string[] = []
+  /** Of each packet that came out, in bytes. */
+  readonly sizes: number[] = []
   readonly #fd: number
   readonly #timer: NodeJS.Timeout
 
@@ -57,6 +59,7 @@ export class TunEcho implements Disposable {
 
   #answer(message: Buffer): void {
     const packet = message.subarray(HEADER)
+    this.sizes.push(packet.length)
     const isPing = packet[0]! >> 4 === 4 ? this.#turn4(packet) : this.#turn6(packet)
     if (!isPing) return
     message.fill(0, 0, HEADER)

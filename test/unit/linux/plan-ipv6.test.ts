@@ -134,6 +134,7 @@ test('the set of IPv6 comes and goes in place, and a host without has neither it
   assert.deepEqual(both.sets, ['same_bridge', 'allowed', 'allowed6'])
   const gone = loadScript(ipv4, both)
   assert.match(gone, /^delete set inet overlay-ts allowed6$/m)
-  assert.doesNotMatch(gone, /delete (table|chain)/)
+  assert.match(gone, /^delete chain inet overlay-ts fragments$/m)
+  assert.doesNotMatch(gone, /delete table/)
   assert.doesNotMatch(loadScript(both, ipv4), /delete (table|chain)|delete set .* allowed6/)
 })

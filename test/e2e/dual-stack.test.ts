@@ -182,6 +182,21 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     await again.container.remove()
   })
 
+  inLab('take the part of a pool, the gateway and the reservations they are given', async () => {
+    const pools = argv`${OURS} --ipv6 --subnet 10.60.0.0/16 --subnet fd00:60::/48`
+    const chosen = argv`--ip-range fd00:60:0:7::/64 --gateway fd00:60:0:7::99 --aux-address kept=fd00:60:0:7::1`
+    await createNetwork(a, 'parts', [...pools, ...chosen])
+    await createNetwork(b, 'parts', pools)
+    const [near, far] = await Promise.all([place(a, 'parts'), place(b, 'parts')])
+    assert.equal(near.ip6, 'fd00:60:0:7::2')
+    await assertConnected([near, far])
+    await near.container.ping('fd00:60:0:7::99')
+    const routes = await inside(near.container, ['ip -6 route show'])
+    assert.match(routes, /^fd00:60::\/48 via fd00:60:0:7::99 dev eth0/m)
+    await Promise.all([near, far].map(({ container }) => container.remove()))
+    await Promise.all(lab.hosts.map((host) => host.docker('network', 'rm', 'parts')))
+  })
+
   inLab('are made by a Compose file that enables IPv6', async () => {
     const composed = {
       name: 'composed',

@@ -161,6 +161,10 @@ function editsFor(
   ]
 }
 
+/** What of ours stands in either chain. */
+export const ourRules = ({ chains }: ForwardRules): string[] =>
+  Object.values(chains).flatMap((rules) => (rules ?? []).filter(isOurs))
+
 const isOurs = (rule: string): boolean => new RegExp(`--comment "?${COMMENT}"?( |$)`).test(rule)
 
 const isSingle = (rule: string, rules: readonly string[]): boolean =>

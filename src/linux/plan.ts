@@ -1,6 +1,7 @@
 import {
   editText,
   forwardEdits,
+  ourRules,
   wantedRules,
   type ChainEdit,
   type ForwardRules,
@@ -248,7 +249,9 @@ function forwardSteps({ forward }: ObservedState, want: HostState): Step[] {
   return (['ipv4', 'ipv6'] as const).flatMap((family) => {
     const have = forward[family]
     if (have === null) return []
-    return forwardEdits(have, wantedRules(want, family)).map((edit): Step => {
+    const kept = isSparing(want) ? ourRules(have) : []
+    const wanted = new Set([...wantedRules(want, family), ...kept])
+    return forwardEdits(have, [...wanted]).map((edit): Step => {
       return { kind: 'iptables', backend: have.backend, edit }
     })
   })

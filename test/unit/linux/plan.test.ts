@@ -103,6 +103,11 @@ test('what is spared stays with its routes and rules, whether anything else is w
     changes.filter((line) => /^ip .*\bdel\b/.test(line)),
     [],
   )
+  assert.deepEqual(
+    changes.filter((line) => line.startsWith('iptables ')),
+    [],
+    'rules stand where they stood',
+  )
   const stray = new Map(have.links).set('ov-hbbbbbbbbbb', veth('ov-hbbbbbbbbbb', null))
   assert.deepEqual(textOf({ ...have, links: stray }, sysctlsOf(WEB_AND_APP), idle), [
     'ip link del ov-hbbbbbbbbbb',

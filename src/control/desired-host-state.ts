@@ -7,10 +7,12 @@ import {
   type Bridge,
   type HostState,
   type Route,
+  type TunnelEnds,
 } from '../linux/host-state.ts'
 import { containsIp, formatCidr, parseCidr, type Cidr } from '../net/cidr.ts'
 import { parseCidr6 } from '../net/cidr6.ts'
 import { parseIpv4 } from '../net/ipv4.ts'
+import { formatIp } from '../net/ipv6.ts'
 import { derivedMac } from '../net/mac.ts'
 import type { ClusterView } from '../store/cluster-view.ts'
 import type { HeldSubnet } from './journal.ts'
@@ -77,7 +79,19 @@ export function desiredHostState(input: HostStateInput): HostState {
     sysctls: forwarding(members),
     allowed: members.flatMap((member) => allowedFlows(member, input)),
     waysOut: waysOut(members, input.outside),
+    tunnelEnds: tunnelEnds(input),
     spared,
+  }
+}
+
+function tunnelEnds({ view, hostId, outside }: HostStateInput): TunnelEnds {
+  const others = [...view.hosts.values(), ...view.subnets.values()].filter(
+    (other) => other.hostId !== hostId,
+  )
+  return {
+    addresses: [...new Set(others.map(({ publicIp }) => formatIp(publicIp)))].sort(),
+    port: outside.tunnelPort,
+    uplinks: outside.uplinks,
   }
 }
 

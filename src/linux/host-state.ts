@@ -106,6 +106,15 @@ export interface WayOut {
   readonly published: readonly PublishedPort[]
 }
 
+/** Where the tunnels of other hosts end. */
+export interface TunnelEnds {
+  /** "172.18.10.98", "fd00:18::98"; each once. */
+  readonly addresses: readonly string[]
+  readonly port: number
+  /** The links that lead to them. */
+  readonly uplinks: readonly string[]
+}
+
 /**
  * The whole of what this product wants of a host's network stack. Applying it twice changes nothing;
  * applying the empty state removes every trace.
@@ -123,6 +132,8 @@ export interface HostState {
   readonly sysctls: ReadonlyMap<string, string>
   readonly allowed: readonly AllowedFlow[]
   readonly waysOut: readonly WayOut[]
+  /** null where nothing is known of other hosts. */
+  readonly tunnelEnds: TunnelEnds | null
   /**
    * Links of ours that nothing above wants and that stay all the same, since whose they are is still to
    * be found out. While there is one, no route, address or rule is taken away either.
@@ -138,5 +149,6 @@ export const EMPTY_HOST_STATE: HostState = {
   sysctls: new Map(),
   allowed: [],
   waysOut: [],
+  tunnelEnds: null,
   spared: [],
 }

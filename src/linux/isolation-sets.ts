@@ -1,7 +1,7 @@
 import { disjointFlows } from './disjoint-flows.ts'
 import { familyOfText, type AllowedFlow, type HostState } from './host-state.ts'
 
-/** A named set of our nftables table; what is in it is accepted. */
+/** A named set of our nftables table. */
 export interface NftSet {
   readonly name: string
   readonly type: readonly string[]

@@ -4,16 +4,22 @@ import { OverlayError } from '../errors.ts'
 import { fragmentChains } from './fragments.ts'
 import { LINK_PREFIX, NFT_TABLE, type HostState } from './host-state.ts'
 import { isolationSets, setLines } from './isolation-sets.ts'
+import { GUARD_COUNTER, guardRules, guardSets } from './tunnel-guard.ts'
 import { wayOutChains, wayOutRules, type NftChain } from './publishing.ts'
 import { isMissingProgram, run } from './run.ts'
 
-/** Dropped packets by direction, seen from our links. */
-export const ISOLATION_COUNTERS = ['into_ours', 'out_of_ours', 'between_ours'] as const
+/** Dropped packets by direction, seen from our links; and those to other hosts' tunnels. */
+export const ISOLATION_COUNTERS = [
+  'into_ours',
+  'out_of_ours',
+  'between_ours',
+  GUARD_COUNTER,
+] as const
 export type IsolationCounter = (typeof ISOLATION_COUNTERS)[number]
 export type IsolationCounters = Record<IsolationCounter, { packets: number; bytes: number }>
 
 /** Raised when the objects of the table change, so that an older table is replaced whole. */
-const SHAPE = 'overlay-ts 3'
+const SHAPE = 'overlay-ts 4'
 
 /** The table as far as its presence and completeness tell. */
 export interface IsolationTable {
@@ -35,16 +41,18 @@ export interface RenderedIsolation extends IsolationTable {
 
 /**
  * The rules of forwarding to and from our links. Whatever neither enters nor leaves a link of ours
- * is none of our business. Replies need no shortcut by connection state: flows come in pairs. The
+ * is none of our business, but for other hosts' tunnels (tunnel-guard.ts). Replies need no shortcut by connection state: flows come in pairs. The
  * chain runs before Docker's filter and any masquerade, so that addresses are still the senders'.
  * Both families are dropped alike; IPv6 has a set and a rule of its own where any of it is allowed.
  * One bridge's own frames come here only when br_netfilter sends them (bridge-nf-call-iptables=1).
  */
 export function renderIsolation(want: HostState): RenderedIsolation {
-  const sets = isolationSets(want)
+  const passing = isolationSets(want)
+  const sets = [...passing, ...guardSets(want)]
   const rules = [
+    ...guardRules(want),
     `iifname != "${LINK_PREFIX}*" oifname != "${LINK_PREFIX}*" accept`,
-    ...sets.map(({ name, match }) => `${match} @${name} accept`),
+    ...passing.map(({ name, match }) => `${match} @${name} accept`),
     ...wayOutRules(want),
     `iifname != "${LINK_PREFIX}*" counter name "into_ours" drop`,
     `oifname != "${LINK_PREFIX}*" counter name "out_of_ours" drop`,
@@ -151,14 +159,12 @@ export async function readIsolationCounters(): Promise<IsolationCounters | null>
   const found = new Map(
     objects.flatMap(({ counter }) => (counter ? [[counter.name, counter]] : [])),
   )
-  const read = (name: IsolationCounter): { packets: number; bytes: number } => {
-    return { packets: found.get(name)?.packets ?? 0, bytes: found.get(name)?.bytes ?? 0 }
-  }
-  return {
-    into_ours: read('into_ours'),
-    out_of_ours: read('out_of_ours'),
-    between_ours: read('between_ours'),
-  }
+  return Object.fromEntries(
+    ISOLATION_COUNTERS.map((name) => {
+      const { packets = 0, bytes = 0 } = found.get(name) ?? {}
+      return [name, { packets, bytes }]
+    }),
+  ) as IsolationCounters
 }
 
 async function listJson(

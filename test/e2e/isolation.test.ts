@@ -6,7 +6,9 @@ import type { DockerHost } from '../../lab/docker-host.ts'
 import { Lab } from '../../lab/lab.ts'
 import type { IsolationCounter } from '../../src/linux/isolation.ts'
 import { explainFailure } from '../support/lab.ts'
+import { waitFor } from '../support/wait.ts'
 import { assertReaches, assertSilent } from './support/answers.ts'
+import { Capture } from './support/capture.ts'
 import { inside } from './support/inside.ts'
 import { isolationDrops } from './support/isolation-drops.ts'
 import { createNetwork } from './support/network-forms.ts'
@@ -202,6 +204,24 @@ describe('four overlays on two Docker hosts', () => {
       `ip address del ${fellow.ip}/32 dev lo`,
     ])
     await proveProbes()
+  })
+
+  inLab('send nothing into the tunnel of another host under the address of their own', async () => {
+    const [here, there] = [lab.host('96'), lab.host('98')]
+    const liar = placed.find(({ host, network }) => host === here && network === 'blue')!
+    const send = (port: number): Promise<string> =>
+      inside(liar.container, [`printf liar | socat -u - UDP4-SENDTO:${there.ip}:${port}`])
+    const earlier = await isolationDrops(here)
+    await using capture = await Capture.start(lab, '96')
+    await send(8472)
+    await send(8473)
+    // Docker's masquerade gives it the host's address, by which the other host knows whose containers may speak.
+    const sent = `src ${here.ip} and dst ${there.ip} and udp[4:2] = 12`
+    await waitFor(async () => (await capture.packets(`${sent} and udp dst port 8473`)).length > 0, {
+      what: 'what goes to no tunnel to leave',
+    })
+    assert.deepEqual(await capture.packets(`${sent} and udp dst port 8472`), [])
+    assert.equal((await isolationDrops(here)).to_tunnels, earlier.to_tunnels + 1)
   })
 })
 

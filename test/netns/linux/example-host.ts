@@ -48,6 +48,7 @@ export const ONE_NETWORK: HostState = {
   sysctls: new Map(),
   allowed: exampleFlows('ov-b1', '10.33.5.0/24', 'ov-tun', '10.33.0.0/17'),
   waysOut: [],
+  tunnelEnds: null,
   spared: [],
 }
 

@@ -29,7 +29,7 @@ const OUTSIDE = { uplinks: ['eth0'], tunnelPort: 8472 }
 
 /** A line for each thing that the host's network stack should have. */
 function stateText(state: HostState): string[] {
-  const { tun, bridges, ports, routes, sysctls, allowed, waysOut } = state
+  const { tun, bridges, ports, routes, sysctls, allowed, waysOut, tunnelEnds } = state
   return [
     tun
       ? `tun ${tun.name} mtu ${tun.mtu} queue ${tun.queueLength} ${tun.qdisc} ${tun.addresses.join(' ')}`
@@ -59,6 +59,11 @@ function stateText(state: HostState): string[] {
           `publish ${port.hostIp ?? '*'}:${port.hostPort}/${port.protocol} → ${port.address}:${port.port}`,
       ),
     ]),
+    ...(tunnelEnds
+      ? [
+          `guard udp ${tunnelEnds.port} by ${tunnelEnds.uplinks.join(' ')} of ${tunnelEnds.addresses.join(' ')}`,
+        ]
+      : []),
   ]
 }
 

@@ -29,6 +29,7 @@ export const WEB: HostState = {
   sysctls: new Map(),
   allowed: [...between('ov-b1111111111', '10.33.5.0/24', POOL_WEB)],
   waysOut: [],
+  tunnelEnds: null,
   spared: [],
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { argv } from '../../lab/argv.ts'
 import { command } from '../../lab/command.ts'
 import { Daemon } from '../../lab/daemon.ts'
+import { TUN_QUEUE_LENGTH } from '../../src/control/desired-host-state.ts'
 import { gsoMaxSize } from '../../src/datapath/limits.ts'
 import { bridgedNamespaces, script, type BridgedSide } from './bridged-namespaces.ts'
 import { pidsOn, stop } from './debian.ts'
@@ -13,8 +14,6 @@ const DEVICE = 'cr-tunnel'
 const VNI = 79
 const PORT = 8475
 const MTU = 1450
-/** As overlay-ts has it on its own TUN. */
-const QUEUE_LENGTH = 5000
 
 /** bench/reference.c: the design's ceiling. The links around it are as overlay-ts makes its own. */
 export const cReference: Candidate = {
@@ -59,7 +58,7 @@ async function start(program: string, { host, other, own, far }: BridgedSide): P
   await host.machine.exec(
     script(`
       ip tuntap add dev ${DEVICE} mode tun multi_queue vnet_hdr
-      ip link set ${DEVICE} mtu ${MTU} txqueuelen ${QUEUE_LENGTH} up
+      ip link set ${DEVICE} mtu ${MTU} txqueuelen ${TUN_QUEUE_LENGTH} up
       ip route add ${far}.0/24 dev ${DEVICE}`),
   )
   const daemon = new Daemon(host.machine, 'reference')

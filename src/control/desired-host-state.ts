@@ -31,7 +31,7 @@ const STEERING_METRIC = 4_294_967_294
  * no more, since under overload it is always full and every packet waits behind all of it: 1000 small
  * packets are 5 ms of a worker's time.
  */
-const TUN_QUEUE_LENGTH = 1000
+export const TUN_QUEUE_LENGTH = 1000
 
 /** Shares the queue between flows and keeps it short, where the kernel lets packets wait there. */
 const TUN_QDISC = 'fq_codel'

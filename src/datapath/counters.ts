@@ -37,7 +37,7 @@ export const COUNTER_GROUPS = {
     tx_lost_error: 'Frames lost because sending failed otherwise (no route, link down)',
   },
   'underlay, received': {
-    rx_recvmsg: 'recvmsg calls that returned a datagram or a batch of them',
+    rx_recvmsg: 'Datagrams received, each one of the wire or several that the kernel joined',
     rx_bytes: 'Bytes of VXLAN frames received, outer IP and UDP headers not included',
     rx_frames: 'VXLAN frames received',
     rx_packets: 'Frames whose packet was handed to the TUN',

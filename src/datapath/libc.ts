@@ -41,6 +41,9 @@ export const libc = {
     'int sendmmsg(int, size_t, unsigned int, int)',
   ),
   recvmsg: bind<[fd: number, message: Pointer, flags: number]>('int recvmsg(int, size_t, int)'),
+  recvmmsg: bind<[fd: number, messages: Pointer, count: number, flags: number, timeout: Pointer]>(
+    'int recvmmsg(int, size_t, unsigned int, int, size_t)',
+  ),
   poll: bind<[pollfds: Pointer, count: number, milliseconds: number]>('int poll(size_t, int, int)'),
   epoll_create1: bind<[flags: number]>('int epoll_create1(int)'),
   epoll_ctl: bind<[epoll: number, operation: number, fd: number, event: number]>(

@@ -69,8 +69,9 @@ export const MSG_CONTROL = 32
 export const MSG_CONTROL_LENGTH = 40
 export const MSG_FLAGS = 48
 
-/** struct mmsghdr: a msghdr, and how much of it was sent. */
+/** struct mmsghdr: a msghdr, and how much of it was sent or received. */
 export const MMSGHDR_LENGTH = 64
+export const MMSG_BYTES = 56
 
 /**
  * struct cmsghdr; the next one begins at a multiple of eight

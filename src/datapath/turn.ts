@@ -6,16 +6,31 @@ export interface TurnInputs {
   /** Whether one has something. */
   isReady(input: number): boolean
   /**
-   * Takes a packet from one.
+   * Takes what one system call brings.
+   * @param taken told how much that is; nothing if it stays as it is
    * @param used bytes of the turn's memory that are taken
-   * @returns how many more are taken now, or EMPTY
+   * @param packets how many may still be taken from this input
+   * @param bytes how many should not be exceeded by far
    */
-  take(input: number, used: number): number
+  take(input: number, taken: Taken, used: number, packets: number, bytes: number): void
   /** What was taken is passed on; its memory is free. */
   flush(): void
 }
 
-export const EMPTY = -1
+/** What one system call brought. */
+export class Taken {
+  packets = 0
+  /** Of the turn's memory. */
+  bytes = 0
+  /** There was no more: asking again would find nothing. */
+  isLast = false
+
+  clear(): void {
+    this.packets = 0
+    this.bytes = 0
+    this.isLast = false
+  }
+}
 
 /**
  * How much of one direction is done before the other gets its turn. Inputs that hold something share the
@@ -27,6 +42,7 @@ export class Turn {
   bytes = 0
   readonly #inputs: TurnInputs
   readonly #count: number
+  readonly #taken = new Taken()
   #packets = 0
   /** The input that begins. */
   #next = 0
@@ -43,6 +59,7 @@ export class Turn {
    */
   run(): boolean {
     const inputs = this.#inputs
+    const taken = this.#taken
     const ready = this.#countReady()
     if (ready === 0) return false
     const bytesEach = Math.floor(TURN_BYTES / ready)
@@ -55,12 +72,14 @@ export class Turn {
       this.#next = input + 1 === this.#count ? 0 : input + 1
       if (!inputs.isReady(input)) continue
       const until = Math.min(TURN_BYTES, used + bytesEach)
-      for (let own = 0; own < packetsEach && used < until; own++) {
-        const taken = inputs.take(input, used)
-        if (taken === EMPTY) break
-        used += taken
-        packets++
+      for (let own = 0; own < packetsEach && used < until; own += taken.packets) {
+        taken.clear()
+        inputs.take(input, taken, used, packetsEach - own, until - used)
+        if (taken.packets === 0) break
+        used += taken.bytes
+        packets += taken.packets
         if (packets === 1 && wasAlone) inputs.flush()
+        if (taken.isLast) break
       }
     }
     inputs.flush()

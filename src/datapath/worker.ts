@@ -21,13 +21,12 @@ import { Readiness } from './readiness.ts'
 import { AllowedCoalescing } from './allowed-coalescing.ts'
 import { SubnetMap } from './subnet-map.ts'
 import { TunPort } from './tun-port.ts'
-import { EMPTY, Turn } from './turn.ts'
-import { UnderlayReceiver } from './underlay-receiver.ts'
+import { type Taken, Turn } from './turn.ts'
+import { RECEIVER_MEMORY, UnderlayReceiver } from './underlay-receiver.ts'
 import { UnderlaySender } from './underlay-sender.ts'
 import { COALESCING_ENDED, READY, type WorkerStart } from './worker-messages.ts'
 
-const MEMORY = 2 * 1024 * 1024
-const MAX_RECEIVE = 65_536
+const MEMORY = 2 * 1024 * 1024 + RECEIVER_MEMORY
 
 /** Bytes in one turn from which on it is throughput that counts. */
 const BULK = 16 * 1024
@@ -73,7 +72,6 @@ const forwarder = new Forwarder(
 // Buffers begin two bytes past a multiple of four: 22 bytes on, the IP header is aligned.
 const OFFSET = 2
 const fromTun = memory.reserve(TURN_BYTES + MAX_TUN_READ + HEADROOM + OFFSET) + OFFSET
-const fromSocket = memory.reserve(TURN_BYTES + MAX_RECEIVE + OFFSET) + OFFSET
 const eventCount = memory.reserve(8)
 const aligned = (length: number): number => (length + 15) & ~15
 
@@ -156,31 +154,46 @@ function takeOrders(): void {
   for (const part of [forwarder, sender, receiver]) part.use(map)
 }
 
-function takeFromContainers(queue: number, used: number): number {
+function takeFromContainers(queue: number, taken: Taken, used: number): void {
   const at = fromTun + used + HEADROOM
   const length = tun.read(queue, at, MAX_TUN_READ)
   if (length < 0) {
     giveUpUnlessTransient(-length, 'reading the TUN device')
-    return EMPTY
+    return
   }
   forwarder.fromContainers(at, length)
-  return aligned(HEADROOM + length)
+  taken.packets = 1
+  taken.bytes = aligned(HEADROOM + length)
 }
 
-function takeFromUnderlay(socket: number, used: number): number {
-  const at = fromSocket + used
-  const length = receiver.receive(socket, at, MAX_RECEIVE)
-  if (length < 0) {
-    giveUpUnlessTransient(-length, 'receiving on the VXLAN port')
-    return EMPTY
+/** What the socket holds, in one system call; passed on at once, since the next one uses the same memory. */
+function takeFromUnderlay(
+  socket: number,
+  taken: Taken,
+  _used: number,
+  packets: number,
+  bytes: number,
+): void {
+  const most = receiver.most(socket, packets, bytes)
+  const received = receiver.receive(socket, most)
+  if (received < 0) {
+    giveUpUnlessTransient(-received, 'receiving on the VXLAN port')
+    return
   }
-  if (receiver.truncated) {
-    counters.add(COUNTER.rx_frames)
-    counters.add(COUNTER.rx_drop_truncated)
-    return 0
+  for (let slot = 0; slot < received; slot++) {
+    receiver.select(slot)
+    taken.bytes += receiver.length
+    if (receiver.truncated) {
+      counters.add(COUNTER.rx_frames)
+      counters.add(COUNTER.rx_drop_truncated)
+    } else {
+      const { at, length, groSize, peer, tos } = receiver
+      forwarder.fromUnderlay(at, length, groSize, peer, tos)
+    }
   }
-  forwarder.fromUnderlay(at, length, receiver.groSize, receiver.peer, receiver.tos)
-  return aligned(length)
+  forwarder.flushToContainers()
+  taken.packets = received
+  taken.isLast = received < most
 }
 
 function giveUpUnlessTransient(failure: number, doing: string): void {

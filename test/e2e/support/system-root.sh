@@ -4,7 +4,7 @@
 # The machine's network, /run and dockerd are shared with it. Arguments: the machine's control group, and a folder that
 # is seen in there wherever it lies, to read.
 set -eu
-group=$1 folder=$2
+group=$1 project=$2
 
 case "$(readlink /proc/self/ns/mnt)" in
 "$(readlink /proc/1/ns/mnt)") ;;
@@ -21,9 +21,9 @@ for folder in lib/systemd/system etc/systemd/system; do mount -t tmpfs -o mode=7
 mount -t tmpfs -o mode=1777 none tmp
 mount -t tmpfs -o mode=1777 none var/tmp
 mount -t tmpfs -o mode=755 none opt
-mkdir -p ".$folder"
-mount --bind "$folder" ".$folder"
-mount -o remount,bind,ro ".$folder"
+mkdir -p ".$project"
+mount --bind "$project" ".$project"
+mount -o remount,bind,ro ".$project"
 # The mounts of network sandboxes that dockerd makes out there are seen in here.
 mount --make-shared /run
 mount --bind /run run

@@ -1,20 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TURN_BYTES, TURN_PACKETS } from '../../../src/datapath/limits.ts'
-import { EMPTY, Turn } from '../../../src/datapath/turn.ts'
+import { type Taken, Turn } from '../../../src/datapath/turn.ts'
 
 /** Inputs that hold packets of given sizes, and what a turn did with them. */
 class Queues {
   readonly queues: number[][]
   readonly turn: Turn
   log: string[] = []
+  /** What one take brings at most. */
+  batch = 1
 
   constructor(...queues: number[][]) {
     this.queues = queues
     this.turn = new Turn({
       count: queues.length,
       isReady: (input) => queues[input]!.length > 0,
-      take: (input, used) => this.#take(input, used),
+      take: (input, taken, used, packets) => this.#take(input, taken, used, packets),
       flush: () => void this.log.push('flush'),
     })
   }
@@ -26,10 +28,14 @@ class Queues {
     return this.queues.map(({ length }, input) => before[input]! - length)
   }
 
-  #take(input: number, used: number): number {
+  #take(input: number, taken: Taken, used: number, packets: number): void {
     assert.ok(used < TURN_BYTES, 'memory beyond the turn')
     this.log.push(String(input))
-    return this.queues[input]!.shift() ?? EMPTY
+    const queue = this.queues[input]!
+    const bytes = queue.splice(0, Math.min(packets, this.batch))
+    taken.packets = bytes.length
+    taken.bytes = bytes.reduce((sum, size) => sum + size, 0)
+    taken.isLast = this.batch > 1 && bytes.length < this.batch
   }
 }
 
@@ -77,4 +83,17 @@ test('without anything to take nothing happens', () => {
   const queues = new Queues([], [])
   assert.equal(queues.turn.run(), false)
   assert.deepEqual(queues.log, [])
+})
+
+test('an input that gave less than it was asked for is not asked again', () => {
+  const queues = new Queues([10, 10], [10])
+  queues.batch = 8
+  assert.deepEqual(queues.run(), [2, 1])
+  assert.deepEqual(queues.log, ['0', '1', 'flush'])
+})
+
+test('an input is asked for no more than is left of its share', () => {
+  const queues = new Queues(many(100), many(100))
+  queues.batch = TURN_PACKETS
+  assert.deepEqual(queues.run(), [TURN_PACKETS / 2, TURN_PACKETS / 2])
 })

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { applyHostState } from '../../../src/linux/apply.ts'
 import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
+import { waitFor } from '../../support/wait.ts'
 import { Container } from './container.ts'
 import { DUAL_NETWORK, exampleRoutes } from './example-host.ts'
 import { TunEcho } from './tun-echo.ts'
@@ -65,6 +66,10 @@ test('in a second overlay the host is the first of its subnet there', async () =
     tun: { ...tun, addresses: [...tun.addresses, 'fd00:34:0:5::/128'] },
     ports: [container.port],
     routes: [...DUAL_NETWORK.routes, ...exampleRoutes('fd00:34::/48', 'fd00:34:0:5::')],
+  })
+  // The kernel makes a new address one of the host's own a moment after it was added.
+  await waitFor(() => sh('ip -6 route show table local | grep "^local fd00:34:0:5:: "'), {
+    what: 'the second address of the host',
   })
   remote.pings.length = 0
   await sh('busybox ping -c 1 -W 1 fd00:34:0:9::9')

@@ -90,16 +90,18 @@ export class Networks {
     return this.#removed.has(id)
   }
 
-  /** Journals a network that was found again, with its subnet. What the journal has of it stays as it is. */
+  /**
+   * Journals a network that was found again, with its subnet. What the journal has of it stays as it is. The
+   * host is brought to it by the caller, once all are found: rules made for some would shut out the others.
+   */
   adopt(network: Network, held: HeldSubnet): Promise<void> {
     return this.#mutex.run(network.id, async () => {
-      const { journal, reconciler } = this.#options
+      const { journal } = this.#options
       if (this.#removed.has(network.id)) return
       const kept = journal.networks.get(network.id) ?? network
       const bridgeMac = kept.bridgeMac ?? network.bridgeMac
       await journal.networks.put(network.id, { ...kept, bridgeMac })
       if (!journal.subnets.get(held.subnet)) await journal.subnets.put(held.subnet, held)
-      await reconciler.attempt()
     })
   }
 

@@ -186,6 +186,7 @@ export class Rebuild {
     this.#known = known
     const plan = await this.#plan(known)
     for (const each of plan.found) await this.#adopt(each)
+    if (plan.found.length > 0) await reconciler.attempt()
     for (const network of known) await this.#adoptEndpoints(network)
     if (plan.waiting.size === 0) await this.#removeRemains(plan)
     await this.#removed.compare(candidates, known, performance.now())

@@ -163,7 +163,7 @@ test('a network that could not be named for lack of the store is named later', a
 })
 
 test('a network that was found again is journaled, unless it was removed meanwhile', async () => {
-  const { host, networks } = await cluster()
+  const { host, networks, machine } = await cluster()
   await using _ = host
   const { journal } = host
   const mac = '02:00:00:00:00:01'
@@ -173,6 +173,7 @@ test('a network that was found again is journaled, unless it was removed meanwhi
   }
   await networks.delete(APP)
   for (const id of [WEB, APP]) await networks.adopt(...found(id))
+  assert.equal(machine.runs, 0, 'not before all are found')
   assert.deepEqual(
     journal.networks.values().map(({ id }) => id),
     [WEB],

@@ -62,6 +62,45 @@ describe('the plugin, spoken to as dockerd spoke when it was recorded', () => {
     })
   }
 
+  inLab('publishes a port in the one network that has the gateway priority', async () => {
+    const conversation = CONVERSATIONS.get('docker-29-gw-priority')
+    assert.ok(conversation)
+    const seen: string[] = []
+    const difference = await playConversation(
+      conversation,
+      host.pluginSocket,
+      (id, called) => docker.create(id, called),
+      async (command) => {
+        seen.push(`${command.split(' ').slice(1, 3).join(' ')}: ${(await publishers()).join(' ')}`)
+      },
+    )
+    assert.equal(difference, null)
+    docker.networks.clear()
+    assert.deepEqual(seen, [
+      'network create: ',
+      'network create: ',
+      'run -d: app',
+      'network connect: web',
+      'network disconnect: app',
+      'stop -t: ',
+      'network rm: ',
+      'network rm: ',
+    ])
+  })
+
+  /** The networks to whose containers the kernel hands what comes to port 8080, by their own bridges. */
+  async function publishers(): Promise<(string | undefined)[]> {
+    const { endpoints } = JSON.parse(await host.admin('/v1/state')) as {
+      endpoints: { networkId: string; address: string }[]
+    }
+    const rules = await host.exec('nft', 'list', 'ruleset')
+    return [...rules.matchAll(/tcp dport 8080 dnat ip to ([\d.]+):80$/gm)].map(([, address]) => {
+      assert.match(rules, new RegExp(`oifname "ov-b.*" .*daddr ${address} tcp dport 80 accept`))
+      const endpoint = endpoints.find((each) => each.address.startsWith(`${address}/`))
+      return docker.networks.get(endpoint?.networkId ?? '')?.Name
+    })
+  }
+
   inLab('knows every method of the protocol, also without a body', async () => {
     using client = new UnixClient(host.pluginSocket)
     for (const method of METHODS) {

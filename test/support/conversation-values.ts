@@ -27,6 +27,7 @@ const PLACEHOLDER = /<([a-z][a-z0-9-]*)(?::([a-z0-9]+))?>/g
  *                  "<address:ip>"    the same without its prefix length
  *                  "<id-web>"        a Docker id, made up when first used
  *   in an answer   "<pool:text>"     any value of that kind; kept under the name, and the same ever after
+ *                  "<address:ip>"    without its prefix length what an answer gave with it
  */
 export class ConversationValues {
   readonly #values = new Map<string, string>()
@@ -81,7 +82,7 @@ export class ConversationValues {
   #textDifference(expected: string, found: string, path: string): string | null {
     const [, name, kind] = /^<([a-z][a-z0-9-]*):([a-z0-9]+)>$/.exec(expected) ?? []
     if (name === undefined || kind === undefined || this.#values.has(name)) {
-      const filled = name === undefined ? String(this.fill(expected)) : this.#values.get(name)!
+      const filled = String(this.fill(expected))
       return filled === found ? null : unlike(path, filled, found)
     }
     const read = KINDS[kind]

@@ -49,13 +49,14 @@ export type TellName = (networkId: string, name: string) => void
 
 /**
  * Speaks dockerd's part to the plugin on a socket; each network is called as its command's last word
- * says. Returns the first difference, as
+ * says, and `afterCommand` hears of each command that is done. Returns the first difference, as
  * "docker run …: NetworkDriver.Join (call 3): InterfaceName.DstPrefix: wanted …, found …", or null.
  */
 export async function playConversation(
   { commands }: Conversation,
   socketPath: string,
   tellName: TellName = () => {},
+  afterCommand: (command: string) => Promise<void> = async () => {},
 ): Promise<string | null> {
   const values = new ConversationValues()
   using client = new UnixClient(socketPath)
@@ -76,6 +77,7 @@ export async function playConversation(
         tellName(createdNetwork.parse(request).NetworkID, command.split(' ').at(-1)!)
       }
     }
+    await afterCommand(command)
   }
   return null
 }

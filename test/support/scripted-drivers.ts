@@ -5,14 +5,18 @@ export function scriptedNetworkDriver(own: Partial<NetworkDriver> = {}): Network
   const nothing = async (): Promise<void> => {}
   const internal = new Set<string>()
   const pooled6 = new Set<string>()
+  const gateways = new Map<string, string>()
   return {
     getCapabilities: async () => ({ Scope: 'local', ConnectivityScope: 'global' }),
     gwAllocCheck: async () => ({ SkipIPv4: false, SkipIPv6: false }),
     allocateNetwork: async (request) => ({ Options: request.Options }),
     freeNetwork: nothing,
-    createNetwork: async ({ NetworkID, Options, IPv6Data }) => {
+    createNetwork: async ({ NetworkID, Options, IPv4Data, IPv6Data }) => {
       if (Options['com.docker.network.internal']) internal.add(NetworkID)
       if (IPv6Data[0]?.AddressSpace === 'overlay-ts') pooled6.add(NetworkID)
+      if (Options['com.docker.network.generic']['gateway'] === 'bridge') {
+        gateways.set(NetworkID, IPv4Data[0]!.Gateway.split('/')[0]!)
+      }
     },
     deleteNetwork: nothing,
     createEndpoint: async ({ Interface }) => ({
@@ -30,6 +34,7 @@ export function scriptedNetworkDriver(own: Partial<NetworkDriver> = {}): Network
         ? [{ Destination: 'fd00:33::/48', RouteType: 0, NextHop: 'fd00:33:0:5::1' }]
         : [],
       ...(internal.has(NetworkID) && { DisableGatewayService: true }),
+      ...(gateways.has(NetworkID) && { Gateway: gateways.get(NetworkID)! }),
     }),
     leave: nothing,
     programExternalConnectivity: nothing,

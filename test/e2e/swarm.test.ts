@@ -28,10 +28,10 @@ describe('a swarm of two nodes', { concurrency: false }, () => {
     ;[manager, worker] = [lab.host('96'), lab.host('98')]
     await explainFailure(lab, async () => {
       await builtPlugin(manager)
-      await Promise.all([
-        ...lab.hosts.map((host) => createManagedPlugin(host, { settings: MANAGED_SETTINGS })),
-        makeSwarm(),
-      ])
+      await Promise.all(
+        lab.hosts.map((host) => createManagedPlugin(host, { settings: MANAGED_SETTINGS })),
+      )
+      await makeSwarm()
     })
   })
   after(async () => {
@@ -144,6 +144,19 @@ describe('a swarm of two nodes', { concurrency: false }, () => {
     await manager.docker(...argv`swarm init --advertise-addr ${manager.ip}`)
     const token = await manager.docker(...argv`swarm join-token -q worker`)
     await worker.docker(...argv`swarm join --token ${token} ${manager.ip}:2377`)
+    // Tasks are placed on nodes only whose plugin the manager knows of.
+    const format = '{{.Status.State}} {{range .Description.Engine.Plugins}}{{.Name}} {{end}}'
+    for (const { machine } of lab.hosts) {
+      await eventually(
+        async () => {
+          const said = await manager.docker('node', 'inspect', '-f', format, `host-${machine.name}`)
+          const [state, ...plugins] = said.split(' ')
+          assert.equal(state, 'ready')
+          assert.ok(plugins.includes(MANAGED_PLUGIN), said)
+        },
+        { what: `the manager to know the plugin of ${machine.name}`, timeout: 60_000, every: 300 },
+      )
+    }
   }
 
   /** The commands under a heading of docs/swarm.md, with the lab's plugin and image. */

@@ -44,8 +44,8 @@ export interface VxlanFrame {
     readonly destination: Both
     readonly type: Both
   }
-  /** Whether a dissector gave up on it. */
-  readonly isMalformed: boolean
+  /** The protocols in it if a dissector gave up on it: "eth:ethertype:ip:udp:vxlan:…". */
+  readonly malformed: string | undefined
 }
 
 const FIELDS = [
@@ -73,7 +73,14 @@ const FIELDS = [
   'eth.dst',
   'eth.type',
   '_ws.malformed',
+  'frame.protocols',
 ] as const
+
+/**
+ * What containers send is random bytes from any port, which tshark would read as whatever protocol has that
+ * port, and find malformed. A later rule goes before an earlier one.
+ */
+const UNREAD = ['tcp.port==1-65535,data', 'udp.port==1-65535,data']
 
 /** tshark's word for a checksum that it computed and found right. */
 export const GOOD = '1'
@@ -123,7 +130,7 @@ export class VxlanCapture implements AsyncDisposable {
     }
     const checks = ['ip.check_checksum', 'udp.check_checksum', 'tcp.check_checksum']
     const text = await command(
-      argv`tshark -n -r ${this.#file} -d udp.port==${this.#port},vxlan ${checks.flatMap((name) => ['-o', `${name}:TRUE`])}
+      argv`tshark -n -r ${this.#file} ${[...UNREAD, `udp.port==${this.#port},vxlan`].flatMap((rule) => ['-d', rule])} ${checks.flatMap((name) => ['-o', `${name}:TRUE`])}
         -T fields -E separator=; -E occurrence=a -E aggregator=, ${FIELDS.flatMap((field) => ['-e', field])}`,
     )
     return text.split('\n').filter(Boolean).map(frameOf)
@@ -188,6 +195,6 @@ function frameOf(line: string): VxlanFrame {
       reserved: `${text('vxlan.gbp')} ${text('vxlan.reserved8')}`,
     },
     ethernet: { source: both('eth.src'), destination: both('eth.dst'), type: both('eth.type') },
-    isMalformed: text('_ws.malformed') !== '',
+    malformed: text('_ws.malformed') === '' ? undefined : text('frame.protocols'),
   }
 }

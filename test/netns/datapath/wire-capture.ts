@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { TRAFFIC_PORT } from '../../support/run-traffic.ts'
 import { waitFor } from '../../support/wait.ts'
 import type { Site } from './sites.ts'
 import { programIn } from './two-hosts.ts'
@@ -27,7 +26,11 @@ const FIELDS = ['ip', 'udp', 'tcp', 'icmp'].map((name) => `${name}.checksum.stat
 const MANGLED_ZERO = '0xffff'
 const TCP_STATUS = 'tcp.checksum.status'
 
-const DATA = [`udp.port==${TRAFFIC_PORT},data`, `tcp.port==${TRAFFIC_PORT},data`]
+/**
+ * What is sent is random bytes from any port, which tshark would read as whatever protocol has that port, and
+ * find malformed. A later rule goes before an earlier one.
+ */
+const RULES = ['tcp.port==1-65535,data', 'udp.port==1-65535,data', 'udp.port==8472,vxlan']
 
 /** What tcpdump says when it is asked. */
 const COUNTS = /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped/
@@ -80,7 +83,7 @@ export class WireCapture implements AsyncDisposable {
         whole,
         '-Tfields',
         '-Eseparator=;',
-        ...['udp.port==8472,vxlan', ...DATA].flatMap((rule) => ['-d', rule]),
+        ...RULES.flatMap((rule) => ['-d', rule]),
         ...checks.flatMap((check) => ['-o', check]),
         ...columns.flatMap((column) => ['-e', column]),
       ],

@@ -12,6 +12,7 @@ import type { Operation } from '../store/store.ts'
 import { dockerPoolsLeft, isDefaultDockerPool } from './docker-pools.ts'
 import { joinCommand } from './join-command.ts'
 import { overlayOfPool, routedOverlay } from './overlays.ts'
+import { refuseOtherLengths } from './refuse-other-lengths.ts'
 import type { Publisher } from './subnet-value.ts'
 import type { SubnetWish } from './subnet-wish.ts'
 import {
@@ -89,7 +90,10 @@ function decidePooled(
       `overlay ${known.name} has the pool ${formatCidr(known.pool)}, not ${formatCidr(wish.pool)}; join it with: ${joinCommand(known)}`,
     )
   }
-  if (known) refuseOtherVni(known, wish.vni)
+  if (known) {
+    refuseOtherVni(known, wish.vni)
+    refuseOtherLengths(known, wish)
+  }
   const operations: Operation[] = []
   const overlay = known ?? newPooledOverlay(view, config, wish, by, keys, operations)
   refuseHazard(view, overlay.pool!, by)
@@ -140,7 +144,8 @@ function decideSharedPool(
   keys: Keyspace,
 ): Decision<GrantedSubnet> {
   const owner = overlayOfPool(view, wish.pool)
-  if (!owner) refuseTakenPool(view, config, wish.pool, by)
+  if (owner) refuseOtherLengths(owner, { ...wish, poolLength: null })
+  else refuseTakenPool(view, config, wish.pool, by)
   refuseHazard(view, wish.pool, by)
   const length = owner?.subnetLength ?? wish.subnetLength
   const subnet = subnetOfPool(view, wish.pool, length, wish.subnet, config, by)

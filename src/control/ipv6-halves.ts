@@ -1,4 +1,3 @@
-import { OverlayError } from '../errors.ts'
 import { AddressPool6 } from '../ipam/address-pool.ts'
 import { formatCidr6, type Cidr6 } from '../net/cidr6.ts'
 import { formatIpv6 } from '../net/ipv6.ts'
@@ -9,6 +8,7 @@ import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
 import type { Store } from '../store/store.ts'
 import { decideSubnet6 } from './decide-subnet6.ts'
+import { givenBack } from './given-back.ts'
 import type { HostFacts } from './host-facts.ts'
 import type { HeldSubnet, HeldSubnet6, Journal } from './journal.ts'
 import { settlesWithin, STORE_PATIENCE_MS } from './patience.ts'
@@ -84,9 +84,3 @@ function heldHalf({ subnet, pool }: Ipv6Half, wish: Subnet6Wish): HeldSubnet6 {
   const gateway = addresses.request({ purpose: 'gateway', now: Date.now() })
   return { ...texts, gateway: formatIpv6(gateway), addresses: addresses.toRecord() }
 }
-
-const givenBack = (subnet: string): OverlayError =>
-  new OverlayError(
-    'conflict',
-    `the subnet ${subnet} was given back meanwhile; run the command again`,
-  )

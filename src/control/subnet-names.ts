@@ -7,6 +7,7 @@ import type { Keyspace } from '../store/keyspace.ts'
 import type { ClusterMirror } from '../store/mirror.ts'
 import type { Store } from '../store/store.ts'
 import { decideNaming, type NamedOverlay } from './decide-naming.ts'
+import { givenBack } from './given-back.ts'
 import type { HeldSubnet, Journal } from './journal.ts'
 import { withPatience } from './patience.ts'
 import type { Publisher } from './publisher.ts'
@@ -69,12 +70,7 @@ export class SubnetNames {
       allocate(store, keys, (view) => {
         // Asked again each time: what was given back meanwhile must not come back to the store.
         const mine = journal.subnets.get(held.subnet)
-        if (!mine) {
-          throw new OverlayError(
-            'conflict',
-            `the subnet ${held.subnet} was given back meanwhile; run the command again`,
-          )
-        }
+        if (!mine) throw givenBack(held.subnet)
         return decideNaming(complete(view), mine, name, by, keys, vni)
       }),
     )

@@ -194,6 +194,28 @@ test('a shared pool without an owner is leased from at once and named later', ()
   assert.equal(formatCidr(decide(second, SHARED).result.subnet), '10.40.2.0/24')
 })
 
+test('an overlay that exists keeps its lengths, and refuses those that contradict them', () => {
+  const view = clusterOf({ 'overlays/web': overlay(4096, '10.40.0.0/16') })
+  const wished = (lengths: object): string => refusal(view, { ...POOLED, ...lengths })
+  assert.equal(wished({ poolLength: 16, subnetLength: 24 }), 'granted')
+  assert.match(
+    wished({ poolLength: 20 }),
+    /^conflict: overlay web exists already and has the pool 10\.40\.0\.0\/16, not one of the length 20; write --ipam-opt pool-len=16/,
+  )
+  const otherSubnet =
+    /^conflict: overlay web exists already and gives each host a \/24, not a \/26; write subnet-len=24/
+  assert.match(wished({ subnetLength: 26 }), otherSubnet)
+  assert.match(refusal(view, { ...SHARED, subnetLength: 26 }), otherSubnet)
+})
+
+test('the command that made an overlay joins it, though its pool was too small for the length it asks for', () => {
+  const small = { ...POOLED, pool: parseCidr('10.40.0.0/23'), subnetLength: 24 }
+  const [made] = writesOf(decide(clusterOf(), small))
+  assert.match(made!, /"SubnetLen":25/)
+  const view = clusterOf({ 'overlays/web': made!.replace(/^[^{]*/, '') })
+  assert.equal(refusal(view, small), 'granted')
+})
+
 test('a new overlay gets the VNI that was asked for unless somebody has it, and an existing one must have it', () => {
   const view = clusterOf({
     'overlays/app': overlay(4100),
@@ -225,9 +247,9 @@ test('a new overlay gets the VNI that was asked for unless somebody has it, and 
   }
 })
 
-test('a shared pool with an owner joins it, in the length its subnets have', () => {
+test('a shared pool with an owner joins it, with its subnets of one length', () => {
   const view = clusterOf({ 'overlays/app': overlay(4100, '10.40.0.0/16') })
-  const { result } = decide(view, { ...SHARED, subnetLength: 26 })
+  const { result } = decide(view, SHARED)
   assert.deepEqual([result.overlay, result.vni], ['app', 4100])
   assert.equal(formatCidr(result.subnet), '10.40.1.0/24')
 })

@@ -20,6 +20,9 @@ const NODE_SETTINGS = {
   NODE_OPTIONS: '--max-semi-space-size=2',
 }
 
+/** moby libcontainerd/supervisor/remote_daemon.go, startupTimeout. */
+const CONTAINERD_LATE = 'timeout waiting for containerd to start'
+
 export interface PluginOptions {
   /** Added to, and over, the lab's own settings. */
   readonly env?: Readonly<Record<string, string>>
@@ -63,18 +66,29 @@ export class DockerHost {
     this.stateDir = machine.path('overlay-ts')
   }
 
-  /** Starts dockerd; further words go to its command line. */
+  /**
+   * Starts dockerd; further words go to its command line. It ends when its containerd has not answered within
+   * 15 s, which a busy disk can cost, and is then started again, as Docker's own unit does (`Restart=always`).
+   */
   async startDocker(flags: readonly string[] = []): Promise<void> {
     // An empty configuration, unless a test wrote one: the real machine's daemon.json is not ours.
     const config = this.machine.path('daemon.json')
     if (!existsSync(config)) writeFileSync(config, '{}\n')
-    await this.dockerd.start({
-      argv: argv`dockerd -H unix:///run/docker.sock --pidfile /run/docker.pid --exec-root /run/docker
-        --data-root ${this.machine.path('docker')} --config-file ${config}
-        --storage-driver overlay2 --exec-opt native.cgroupdriver=cgroupfs
-        --cgroup-parent /${cgroupName(this.#lab, this.name)} ${flags}`,
-      ready: async () => (await ask(this.socket, 'GET', '/_ping')) === 200,
-    })
+    const start = async (): Promise<void> =>
+      this.dockerd.start({
+        argv: argv`dockerd -H unix:///run/docker.sock --pidfile /run/docker.pid --exec-root /run/docker
+          --data-root ${this.machine.path('docker')} --config-file ${config}
+          --storage-driver overlay2 --exec-opt native.cgroupdriver=cgroupfs
+          --cgroup-parent /${cgroupName(this.#lab, this.name)} ${flags}`,
+        ready: async () => (await ask(this.socket, 'GET', '/_ping')) === 200,
+      })
+    const written = this.dockerd.log().length
+    try {
+      await start()
+    } catch (error) {
+      if (!this.dockerd.log().slice(written).includes(CONTAINERD_LATE)) throw error
+      await start()
+    }
   }
 
   /** SIGTERM, which stops the containers too; SIGKILL leaves them running, as a crash does. */

@@ -1,8 +1,8 @@
-import { isIPv4 } from 'node:net'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { Log } from '../src/log.ts'
 import { authorityOf } from '../src/net/authority.ts'
-import { parseIpv4, type Ipv4 } from '../src/net/ipv4.ts'
+import { parseIp, type Ip } from '../src/net/ip.ts'
 import { EmbeddedEtcd } from '../src/store/embedded-etcd.ts'
 import { EtcdStore } from '../src/store/etcd.ts'
 import { GatedStore } from '../src/store/gated-store.ts'
@@ -69,9 +69,13 @@ function openOwn(
 }
 
 /** The endpoints that are given by number: no lease of another host may cover them. */
-export function etcdAddresses(config: Config): Ipv4[] {
-  const { endpoints, own } = config.etcd
-  const hosts = endpoints.map((endpoint) => new URL(endpoint).hostname)
+export function etcdAddresses({
+  etcd: { endpoints, own },
+}: {
+  readonly etcd: Pick<Config['etcd'], 'endpoints' | 'own'>
+}): Ip[] {
+  // A URL has an IPv6 address in brackets (RFC 3986 section 3.2.2).
+  const hosts = endpoints.map((endpoint) => new URL(endpoint).hostname.replace(/^\[(.*)\]$/, '$1'))
   if (own?.others) hosts.push(own.others.ip)
-  return hosts.filter((host) => isIPv4(host)).map(parseIpv4)
+  return hosts.filter((host) => isIP(host) !== 0).map(parseIp)
 }

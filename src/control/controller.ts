@@ -9,7 +9,6 @@ import { watchRules } from '../linux/rule-watch.ts'
 import type { Log } from '../log.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
-import type { Ipv4 } from '../net/ipv4.ts'
 import type { ClusterView, StoreProblem } from '../store/cluster-view.ts'
 import { withoutHazards } from '../store/hazards.ts'
 import type { Keyspace } from '../store/keyspace.ts'
@@ -45,7 +44,7 @@ export interface ControllerSettings {
   readonly vxlanPort: number
   readonly iface: string | null
   readonly hostIp: Ip | null
-  readonly etcdAddresses: readonly Ipv4[]
+  readonly etcdAddresses: readonly Ip[]
   readonly version: string
   readonly paths: HostPaths
 }

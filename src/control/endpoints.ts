@@ -19,6 +19,7 @@ import {
   type Network,
 } from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
+import { refuseUncarried } from './ipv6-obstacle.ts'
 import { membersOf, staticRoutes, type Member } from './members.ts'
 import { newEndpoint, type EndpointWish } from './new-endpoint.ts'
 import { untilNamed } from './until-named.ts'
@@ -83,6 +84,7 @@ export class Endpoints {
       if (!this.#find(wish.networkId)) await this.#options.untilFound(wish.networkId)
       await untilNamed(journal, wish.networkId, this.#options.refusal)
       const member = this.#member(wish.networkId)
+      refuseUncarried(member, this.#options.facts())
       const chosen = await this.#addresses.choose(wish, member)
       try {
         const endpoint = newEndpoint(wish, chosen, member)

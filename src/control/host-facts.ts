@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { HostPaths } from '../linux/host-paths.ts'
 import { observeUnderlay, privateBridgePrefixes } from '../linux/underlay.ts'
 import type { Cidr } from '../net/cidr.ts'
@@ -21,6 +23,8 @@ export interface HostFacts {
   /** What other hosts are told: HOST_IP, or the same. */
   readonly publicIp: Ip
   readonly overlayMtu: number
+  /** Whether the kernel has IPv6. */
+  readonly hasIpv6: boolean
   readonly nameservers: readonly Ipv4[]
   /** Of docker0, docker_gwbridge and br-*: other hosts' Docker must not choose them. */
   readonly privatePrefixes: readonly Cidr[]
@@ -32,7 +36,7 @@ export interface HostFactsOptions {
   readonly iface: string | null
   readonly hostIp: Ip | null
   /** Addresses of the etcd endpoints, as far as they are given by number. */
-  readonly etcdAddresses: readonly Ipv4[]
+  readonly etcdAddresses: readonly Ip[]
   readonly paths: HostPaths
 }
 
@@ -52,6 +56,7 @@ export async function observeHostFacts(options: HostFactsOptions): Promise<HostF
     ip: underlay.ip,
     publicIp: underlay.publicIp,
     overlayMtu: overlayMtu(underlay.mtu, familyOf(underlay.ip)),
+    hasIpv6: existsSync(join(options.paths.procSys, 'net', 'ipv6')),
     nameservers: underlay.nameservers,
     privatePrefixes: privateBridgePrefixes(underlay),
     hazards: {

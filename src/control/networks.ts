@@ -1,7 +1,8 @@
 import { messageOf, OverlayError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { MIN_IPV6_MTU, MIN_OVERLAY_MTU } from '../net/mtu.ts'
+import { MIN_OVERLAY_MTU } from '../net/mtu.ts'
 import type { HostFacts } from './host-facts.ts'
+import { ipv6Obstacle } from './ipv6-obstacle.ts'
 import { endpointsOf, type HeldSubnet, type Journal, type Network } from './journal.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
 import type { Reconciler } from './reconciler.ts'
@@ -49,7 +50,7 @@ export class Networks {
       const { journal, subnets, reconciler, facts, onCreated, log } = this.#options
       if (journal.networks.get(wish.id)) return
       this.#removed.delete(wish.id)
-      refuseMtu(wish, facts().overlayMtu)
+      refuseMtu(wish, facts())
       const held = await lease()
       refuseOtherNetwork(held, wish.id)
       try {
@@ -163,12 +164,13 @@ const unknownSubnet = (subnet: string): OverlayError =>
     `this host does not hold the subnet ${subnet} (any more); create the network again`,
   )
 
-function refuseMtu({ mtu, ipv6 = false }: NetworkWish, most: number): void {
-  const inside = Math.min(mtu ?? most, most)
-  if (ipv6 && inside < MIN_IPV6_MTU) {
+function refuseMtu({ mtu, ipv6 = false }: NetworkWish, facts: HostFacts): void {
+  const { overlayMtu: most } = facts
+  const obstacle = ipv6 ? ipv6Obstacle({ mtu }, facts) : null
+  if (obstacle !== null) {
     throw new OverlayError(
       'bad_input',
-      `IPv6 needs packets of ${MIN_IPV6_MTU} bytes or more (RFC 8200 section 5), and this network would carry ${inside}, of ${most} that the network between the hosts leaves to containers; choose a larger MTU, or leave --ipv6 out`,
+      `${obstacle.reason}; ${obstacle.remedy}, or leave --ipv6 out`,
     )
   }
   if (mtu === null || (mtu >= MIN_OVERLAY_MTU && mtu <= most)) return

@@ -14,7 +14,8 @@ import { desiredTables } from './desired-tables.ts'
 import { allHazards, type HostFacts } from './host-facts.ts'
 import type { HostIdentity } from './host-identity.ts'
 import type { Journal } from './journal.ts'
-import { membersOf } from './members.ts'
+import { carried } from './ipv6-obstacle.ts'
+import { membersOf, type Member } from './members.ts'
 import { SandboxRoutes } from './sandbox-routes.ts'
 import { steeringPrefixes } from './steering.ts'
 import type { UnclaimedLinks } from './unclaimed-links.ts'
@@ -202,7 +203,7 @@ export class Reconciler {
     try {
       this.#isWaiting = await this.#sandboxes.sync({
         journal,
-        members: membersOf(journal),
+        members: this.#members(),
         view: view(),
         hostId: identity.hostId,
         isOver: () => this.#stopped,
@@ -213,18 +214,27 @@ export class Reconciler {
   }
 
   #desired(): HostState {
-    const { journal, identity, view, facts } = this.#options
+    const { identity, view, facts } = this.#options
     const { overlayMtu } = facts()
     const map = view()
     const hazards = allHazards(facts(), map, [])
     return desiredHostState({
       hostId: identity.hostId,
-      members: membersOf(journal),
+      members: this.#members(),
       view: map,
       overlayMtu,
       steering: steeringPrefixes(map, identity.hostId, hazards),
       outside: { uplinks: facts().uplinks, tunnelPort: this.#options.port() },
       spared: this.#options.unclaimed.spared(performance.now()),
+    })
+  }
+
+  #members(): Member[] {
+    const { journal, facts, log } = this.#options
+    return carried(membersOf(journal), facts(), (sentence) => {
+      if (this.#told.has(sentence)) return
+      this.#told.add(sentence)
+      log.warn(sentence)
     })
   }
 
@@ -262,9 +272,9 @@ export class Reconciler {
   }
 
   #tables(): ForwardingTables {
-    const { journal, identity, view, facts } = this.#options
+    const { identity, view, facts } = this.#options
     const { hostId, vtepMac } = identity
-    return desiredTables(membersOf(journal), view(), hostId, vtepMac, facts().overlayMtu)
+    return desiredTables(this.#members(), view(), hostId, vtepMac, facts().overlayMtu)
   }
 
   #tellOnce(sentence: string): void {

@@ -4,7 +4,7 @@ import { OverlayError } from '../errors.ts'
 import { fragmentChains } from './fragments.ts'
 import { LINK_PREFIX, NFT_TABLE, type HostState } from './host-state.ts'
 import { isolationSets, setLines } from './isolation-sets.ts'
-import { GUARD_COUNTER, guardRules, guardSets } from './tunnel-guard.ts'
+import { GUARD_COUNTER, guardChains, guardRules, guardSets } from './tunnel-guard.ts'
 import { wayOutChains, wayOutRules, type NftChain } from './publishing.ts'
 import { isMissingProgram, run } from './run.ts'
 
@@ -63,7 +63,7 @@ export function renderIsolation(want: HostState): RenderedIsolation {
     hook: 'type filter hook forward priority -10',
     rules,
   }
-  const others = [...wayOutChains(want), ...fragmentChains(want)]
+  const others = [...wayOutChains(want), ...fragmentChains(want), ...guardChains(want)]
   const elements = sets.flatMap((set) => set.elements)
   const text = [...elements, ...[...others, forward].flatMap(chainLines)].join('\n')
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)

@@ -13,6 +13,7 @@ import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
 import { NumberedStream } from './support/numbered-stream.ts'
 import { assertConnected, place, type Placed } from './support/placed.ts'
+import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
 /** A pooled overlay and a routed one: what carries their packets differs. */
@@ -176,7 +177,45 @@ describe('while containers talk over IPv6', { concurrency: false }, () => {
       await fresh.container.remove()
     }
   })
+
+  inLab('a network between the hosts that is too narrow for IPv6 leaves IPv4 alone', async () => {
+    const before = await stateOf(near)
+    const [web] = running.web
+    const assertIpv4 = async (): Promise<void> => {
+      for (const name of NAMES) {
+        const [a, b] = running[name]
+        await assertReaches(a.container, [b.ip], a.ip)
+        await assertReaches(b.container, [a.ip], b.ip)
+      }
+    }
+    await near.exec('ip', 'link', 'set', 'eth0', 'mtu', '1300')
+    await eventually(async () => assert.match(await near.exec(...TUN), / mtu 1250 /), {
+      what: 'the plugin to see it',
+      timeout: 30_000,
+    })
+    await assertIpv4()
+    // What a new process finds is the hardest case: there is no forwarder yet.
+    await near.killPlugin()
+    await near.startPlugin()
+    await eventually(assertIpv4, { what: 'the new forwarder', timeout: 30_000 })
+    assert.match(near.pluginLog(), /goes on without its IPv6 fd.*1280 bytes/)
+    assert.match(
+      await refusalOf(near.run('narrow', { network: 'web' })),
+      /which this host cannot carry any more: IPv6 needs packets of 1280 bytes/,
+    )
+    await near.docker('rm', '-f', 'narrow')
+    await near.exec('ip', 'link', 'set', 'eth0', 'mtu', '1500')
+    await eventually(async () => assert.equal(await stateOf(near), before), {
+      what: 'host 96 to be as before',
+      timeout: 60_000,
+      every: 250,
+    })
+    for (const name of NAMES) await assertConnected(running[name])
+    assert.equal(await web.container.ip6('web'), web.ip6)
+  })
 })
+
+const TUN = argv`ip link show ov-tun`
 
 async function routesOf({ container }: Placed): Promise<string> {
   const routes = await inside(container, ['ip -6 route show'])

@@ -13,6 +13,7 @@ export function factsOf(ip: Ip): HostFacts {
     ip,
     publicIp: ip,
     overlayMtu: 1450,
+    hasIpv6: true,
     nameservers: [],
     privatePrefixes: [],
     hazards: {

@@ -1,3 +1,4 @@
+import { OverlayError } from '../errors.ts'
 import { AddressPool6 } from '../ipam/address-pool.ts'
 import { formatCidr6, type Cidr6 } from '../net/cidr6.ts'
 import { formatIpv6 } from '../net/ipv6.ts'
@@ -49,15 +50,23 @@ export class Ipv6Halves {
         allocate(store, keys, (view) => {
           const held = journal.subnets.get(subnet)
           if (!held) throw givenBack(subnet)
+          if (!this.#isFree(held)) throw takenMeanwhile(subnet)
           return decideSubnet6(complete(view), held, wish, { ...by, hazard }, keys)
         }),
       )
       // The watch brings it too.
       await mirror.refresh().catch(() => undefined)
       const ipv6 = heldHalf(half, wish)
-      const held = await journal.subnets.update(subnet, (mine) => ({ ...mine, ipv6 }))
+      const held = await journal.subnets.update(subnet, (mine) =>
+        this.#isFree(mine) ? { ...mine, ipv6 } : mine,
+      )
       if (!held) throw givenBack(subnet)
+      if (held.ipv6 !== ipv6) throw takenMeanwhile(subnet)
       return held
+    } catch (error) {
+      // What the store may have got and the journal has not is written over.
+      void publisher.attempt()
+      throw error
     } finally {
       forget()
     }
@@ -66,14 +75,29 @@ export class Ipv6Halves {
   /** Takes it away again unless a network lives in the subnet by now: the journal first, the store follows. */
   async take(subnet: string): Promise<void> {
     const { journal, publisher } = this.#options
-    const isFree = (): boolean =>
-      !journal.networks.values().some((network) => network.subnet === subnet)
     const held = journal.subnets.get(subnet)
     if (!held?.ipv6) return
-    await journal.subnets.update(subnet, (mine) => (isFree() ? { ...mine, ipv6: null } : mine))
+    await journal.subnets.update(subnet, (mine) =>
+      this.#isEmpty(mine) ? { ...mine, ipv6: null } : mine,
+    )
     await settlesWithin(publisher.attempt(), STORE_PATIENCE_MS)
   }
+
+  /** Whether no network has lived in the subnet yet; one that is being made is journaled before it is bound. */
+  #isFree(held: HeldSubnet): boolean {
+    return held.networkId === null && this.#isEmpty(held)
+  }
+
+  #isEmpty({ subnet }: HeldSubnet): boolean {
+    return !this.#options.journal.networks.values().some((network) => network.subnet === subnet)
+  }
 }
+
+const takenMeanwhile = (subnet: string): OverlayError =>
+  new OverlayError(
+    'conflict',
+    `another network took the subnet ${subnet} meanwhile; run the command again`,
+  )
 
 function heldHalf({ subnet, pool }: Ipv6Half, wish: Subnet6Wish): HeldSubnet6 {
   const texts = { subnet: formatCidr6(subnet), pool: pool && formatCidr6(pool) }

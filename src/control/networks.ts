@@ -70,6 +70,8 @@ export class Networks {
         const bound = await journal.subnets.update(held.subnet, (mine) => ({
           ...mine,
           networkId: wish.id,
+          // What another network was given meanwhile is not this one's.
+          ipv6: wish.ipv6 ? mine.ipv6 : null,
         }))
         if (!bound) throw unknownSubnet(held.subnet)
         await reconciler.run()

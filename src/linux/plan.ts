@@ -19,6 +19,7 @@ import {
 import { IPV6_FORWARDING, keepHearing } from './ipv6-forwarding.ts'
 import { loadScript, renderIsolation, sameIsolation } from './isolation.ts'
 import { lostOnLinkRoutes } from './lost-on-link-routes.ts'
+import { narrowLinks, widened } from './narrow-links.ts'
 import type { ObservedLink, ObservedState } from './observe.ts'
 import { fullRoute, routeSlot, routeText, type FullRoute } from './routes.ts'
 import { satisfies, wantedSysctls } from './sysctls.ts'
@@ -58,13 +59,16 @@ export function stepText(step: Step): string {
 export function planHost(have: ObservedState, sysctls: Sysctls, want: HostState): Step[] {
   const wanted = [...(want.tun ? [want.tun.name] : []), ...want.bridges.map(({ name }) => name)]
   const misfits = [...have.links.values()].filter((link) => !fits(link, want))
-  const now = withoutLinks(have, new Set(misfits.map(({ name }) => name)))
+  const left = withoutLinks(have, new Set(misfits.map(({ name }) => name)))
+  const narrow = narrowLinks(left, want)
+  const now = widened(left, narrow)
   return [
     ...misfits
       .filter(({ name }) => wanted.includes(name))
       .map(({ name }) => ip(`link del ${name}`)),
     ...creations(now, want).map(ip),
-    ...sysctlSteps(now, sysctls, want),
+    ...[...narrow].map(([name, mtu]) => ip(`link set dev ${name} mtu ${mtu}`)),
+    ...sysctlSteps(now, sysctls, want, narrow),
     ...isolationSteps(have, want, wanted.length > 0),
     ...(want.tun ? tunSteps(want.tun, now.links.get(want.tun.name)) : []).map(ip),
     ...(want.tun ? qdiscSteps(want.tun, now.links.get(want.tun.name)) : []),
@@ -125,12 +129,18 @@ function creations(now: ObservedState, want: HostState): string[] {
   return [...tun, ...bridges]
 }
 
-function sysctlSteps(now: ObservedState, sysctls: Sysctls, want: HostState): Step[] {
+function sysctlSteps(
+  now: ObservedState,
+  sysctls: Sysctls,
+  want: HostState,
+  renewed: ReadonlyMap<string, number>,
+): Step[] {
   const due = wantedSysctls(want).filter((rule) => {
     const link = now.links.get(rule.link ?? '')
     if (rule.takesIpv6Away && isSparing(want) && hasIpv6(link?.addresses ?? [])) return false
-    // A setting of a link that is only made by this plan cannot have been read yet.
-    const isNew = rule.link !== undefined && link === undefined
+    if (rule.ofOldLink && link === undefined) return false
+    // A setting that is only made by this plan, with its link or anew, cannot have been read yet.
+    const isNew = rule.link !== undefined && (link === undefined || renewed.has(rule.link))
     const value = sysctls.get(rule.path) ?? null
     return value === null ? isNew : !satisfies(value, rule)
   })

@@ -11,6 +11,8 @@ export interface SysctlRule {
   readonly atLeast?: boolean
   /** The link it belongs to: it exists as long as the link does. */
   readonly link?: string
+  /** Whoever makes the link sets it then. */
+  readonly ofOldLink?: boolean
   /** The addresses and routes of IPv6 that the link has go with it. */
   readonly takesIpv6Away?: boolean
 }
@@ -43,6 +45,11 @@ export function wantedSysctls(want: HostState): SysctlRule[] {
       // The default holds every proxied answer back for up to 0.8 s (neigh.default.proxy_delay).
       ...(bridge.proxyArp ? [rule(bridge.name, 'ipv4/neigh', 'proxy_delay', '0')] : []),
     ]),
+    // As the cable is made (veth.ts); the kernel forgets it when the link is too narrow for IPv6 for a while.
+    ...want.ports.map(({ name }) => ({
+      ...rule(name, 'ipv6/conf', 'disable_ipv6', '1'),
+      ofOldLink: true,
+    })),
     // So that a published port is found at 127.0.0.1 too; the isolation table keeps the other way shut.
     ...want.waysOut.map(({ bridge }) => rule(bridge, 'ipv4/conf', 'route_localnet', '1')),
   ]

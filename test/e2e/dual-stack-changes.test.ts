@@ -179,7 +179,9 @@ describe('while containers talk over IPv6', { concurrency: false }, () => {
   })
 
   inLab('a network between the hosts that is too narrow for IPv6 leaves IPv4 alone', async () => {
-    const before = await stateOf(near)
+    // Chains stand in the order in which they were made.
+    const state = async (): Promise<string[]> => (await stateOf(near)).split('\n').toSorted()
+    const before = await state()
     const [web] = running.web
     const assertIpv4 = async (): Promise<void> => {
       for (const name of NAMES) {
@@ -205,7 +207,7 @@ describe('while containers talk over IPv6', { concurrency: false }, () => {
     )
     await near.docker('rm', '-f', 'narrow')
     await near.exec('ip', 'link', 'set', 'eth0', 'mtu', '1500')
-    await eventually(async () => assert.equal(await stateOf(near), before), {
+    await eventually(async () => assert.deepEqual(await state(), before), {
       what: 'host 96 to be as before',
       timeout: 60_000,
       every: 250,

@@ -179,6 +179,27 @@ test('a publisher that began before a half was granted leaves it alone until the
   assert.deepEqual(await leaseKeys(store), [`subnets/${dashed(subnet)}`])
 })
 
+test('a subnet that another network takes while its half is asked for gets none', async () => {
+  const { store, host } = await cluster()
+  await using _ = host
+  const { subnet } = await host.subnets.lease(pooled('web'), null)
+  const commit = store.commit.bind(store)
+  store.commit = async (compares, operations) => {
+    const result = await commit(compares, operations)
+    await host.journal.networks.put(WEB, network(WEB, subnet))
+    await host.journal.subnets.update(subnet, (mine) => ({ ...mine, networkId: WEB }))
+    return result
+  }
+  await assert.rejects(host.subnets.lease6(pooled('web'), ANY_SUBNET6), {
+    code: 'conflict',
+    message: /^another network took the subnet .* meanwhile; run the command again$/,
+  })
+  store.commit = commit
+  await host.publisher.run()
+  assert.equal(host.journal.subnets.get(subnet)?.ipv6, null)
+  assert.deepEqual(await leaseKeys(store), [`subnets/${dashed(subnet)}`])
+})
+
 test('a lease of ours that stands beside the right one, and is older, is taken away', async () => {
   const { store, host } = await cluster()
   await using _ = host

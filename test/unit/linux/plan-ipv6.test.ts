@@ -28,6 +28,36 @@ test('a host that has both families needs no step', () => {
   assert.deepEqual(textOf(observedAs(DUAL_WEB), sysctlsOf(DUAL_WEB), DUAL_WEB), [])
 })
 
+test('links that were too narrow for IPv6 get their MTU, then their settings, then their addresses', () => {
+  const had = observedAs(DUAL_WEB)
+  const narrow: ObservedState = {
+    ...had,
+    links: new Map(
+      [...had.links].map(([name, link]) => [name, { ...link, mtu: 1230, addresses: [] }]),
+    ),
+  }
+  // The kernel has no settings of IPv6 for them.
+  const sysctls = new Map(
+    [...sysctlsOf(DUAL_WEB)].map(([path, value]) => [path, /ipv6.*ov-/.test(path) ? null : value]),
+  )
+  const plan = textOf(narrow, sysctls, DUAL_WEB)
+  const first = (part: string): number => plan.findIndex((line) => line.includes(part))
+  for (const { name, mtu } of [DUAL_WEB.tun!, ...DUAL_WEB.bridges]) {
+    const steps = [
+      `ip link set dev ${name} mtu ${mtu}`,
+      `sysctl -w net/ipv6/conf/${name}/accept_ra=0`,
+      `sysctl -w net/ipv6/conf/${name}/disable_ipv6=0`,
+      `ip address add ${name === 'ov-tun' ? 'fd00:33:0:5::/128' : 'fd00:33:0:5::1/64'} dev ${name}`,
+    ].map(first)
+    assert.ok(!steps.includes(-1), plan.join('\n'))
+    assert.deepEqual(
+      steps.toSorted((x, y) => x - y),
+      steps,
+    )
+    assert.equal(plan.filter((line) => line.includes(`dev ${name} mtu`)).length, 1)
+  }
+})
+
 test('links that hear routers are told to go on before the host becomes one, and no other link is', () => {
   const have = {
     ...observedAs(DUAL_WEB),

@@ -30,6 +30,9 @@ async function allocates(repeat: Repeat): Promise<number> {
   }
 }
 
+/** Where the time goes that is read. */
+const TIME = new Float64Array(1)
+
 /** A time that needs more than 32 bits and is no whole number, as after months, and goes on by the call. */
 function someClock(step: number): () => number {
   const time = Float64Array.of(0x3_0000_0000 + 0.5)
@@ -87,16 +90,14 @@ function sendingBatches(errno: number, errnoOfEach: number): Repeat {
   }
 }
 
+/** Asserts nothing itself: a call that is made once a batch stays in the interpreter, where it takes heap. */
 function readingTheTime(): Repeat {
   const clock = new Clock(new PacketMemory(65_536, addressOf))
-  let backwards = 0
   return (times) => {
     for (let i = 0; i < times; i++) {
-      const before = clock.milliseconds
       clock.now()
-      if (clock.milliseconds < before) backwards++
+      TIME[0] = clock.milliseconds
     }
-    assert.equal(backwards, 0)
   }
 }
 

@@ -268,10 +268,10 @@ test('two subnets of a family and a network of neither family are refused in wor
   await using _ = host
   await assert.rejects(create(driver, { more: { IPv4Data: [] } }), { message: /needs IPv4/ })
   const data = { AddressSpace: 'x', Pool: '172.20.0.0/16', Gateway: '', AuxAddresses: {} }
-  const two = [data, { ...data, Pool: '172.21.0.0/16' }]
+  const two = [{ ...data, Pool: '172.121.0.0/16' }, data]
   await assert.rejects(create(driver, { more: { IPv4Data: two } }), {
     message:
-      /one subnet on each host, .* 172\.20\.0\.0\/16 and 172\.21\.0\.0\/16; give one --subnet/,
+      /one subnet on each host, .* 172\.20\.0\.0\/16 and 172\.121\.0\.0\/16; give one --subnet/,
   })
   assert.deepEqual(host.journal.subnets.values(), [])
 })

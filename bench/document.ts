@@ -104,6 +104,7 @@ function goals(results: Results): string[] {
 function said(verdict: Verdict | null, bound: Bound, unit: string): string {
   if (verdict === null) return `not measured${wordsOf(bound) === '' ? '' : ` (${wordsOf(bound)})`}`
   const value = `${digits(verdict.value)} ${unit}`.trim()
+  if (verdict.unjudged) return `${value} (${wordsOf(bound)}: not judged, ${verdict.unjudged})`
   if (verdict.met === null) return value
   return verdict.met
     ? `${value} (${wordsOf(bound)}: met)`

@@ -29,6 +29,23 @@ export interface OwnGoal extends Bound {
   readonly unit: string
   /** null for what is measured once. */
   readonly mode: ModeName | null
+  /** Without it the goal is not met, whatever the figure. */
+  readonly given?: Given
+}
+
+/** Another figure of the same measurement, and what it must be at least. */
+export interface Given {
+  readonly figure: string
+  readonly atLeast: number
+  /** Follows the figure: "1.05 times the rate was offered". */
+  readonly what: string
+}
+
+/** The sender shares the cores with what it floods; short of about twice the rate it is no flood. */
+const TWICE_OFFERED: Given = {
+  figure: 'overload-offered',
+  atLeast: 1.8,
+  what: 'times the rate was offered',
 }
 
 export const RATIO_GOALS: readonly RatioGoal[] = [
@@ -96,6 +113,7 @@ export const OWN_GOALS: readonly OwnGoal[] = [
       unit: '',
       mode,
       atLeast: 0.9,
+      given: TWICE_OFFERED,
     },
     {
       figure: 'overload-p99',
@@ -103,6 +121,7 @@ export const OWN_GOALS: readonly OwnGoal[] = [
       unit: 'ms',
       mode,
       atMost: 5,
+      given: TWICE_OFFERED,
     },
   ]),
   {
@@ -121,8 +140,10 @@ export interface Verdict {
   readonly value: number
   /** Whom it was compared with; null for a value of its own. */
   readonly against: string | null
-  /** null when nothing is wanted. */
+  /** null when nothing is wanted, or cannot be judged. */
   readonly met: boolean | null
+  /** Why it cannot be judged. */
+  readonly unjudged?: string
 }
 
 export function isWithin(
@@ -163,8 +184,17 @@ export function ratioTo(
 export function ownVerdict(goal: OwnGoal, results: Results): Verdict | null {
   const name = results.of('ours')[0]
   const summary = name === undefined ? null : results.summary(goal.figure, name, goal.mode)
-  if (summary === null) return null
-  return { value: summary.median, against: null, met: isWithin(summary.median, goal) }
+  if (name === undefined || summary === null) return null
+  const value = summary.median
+  const met = isWithin(value, goal)
+  if (met && goal.given) {
+    const { figure, atLeast, what } = goal.given
+    const given = results.summary(figure, name, goal.mode)?.median ?? 0
+    if (given < atLeast) {
+      return { value, against: null, met: null, unjudged: `only ${digits(given)} ${what}` }
+    }
+  }
+  return { value, against: null, met }
 }
 
 /** "≥ 0.85" */
@@ -201,7 +231,9 @@ export function missedGoals(results: Results): string[] {
     const verdict = ownVerdict(goal, results)
     const mode = goal.mode === null ? '' : `, ${MODE_TITLES[goal.mode]}`
     return verdict?.met === false
-      ? [`${goal.what}${mode}: ${digits(verdict.value)} ${goal.unit} (${wordsOf(goal)})`]
+      ? [
+          `${goal.what}${mode}: ${`${digits(verdict.value)} ${goal.unit}`.trim()} (${wordsOf(goal)})`,
+        ]
       : []
   })
   return [...ratios, ...own]

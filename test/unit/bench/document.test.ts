@@ -230,3 +230,19 @@ test('figures are told with the digits that matter', () => {
   const told = [0, 0.0123, 0.5, 9.876, 12.34, 123.4, 12_345, Infinity].map(digits)
   assert.deepEqual(told, ['0', '0.012', '0.50', '9.88', '12.3', '123', '12345', '∞'])
 })
+
+test('what overload does is judged only where the sender offered enough', () => {
+  const results = resultsOf()
+  const overload = (offered: number, share: number): Values => ({
+    'overload-offered': offered,
+    'overload-share': share,
+  })
+  measured(results, 'overlay-ts', [overload(1.05, 1.05)], 'passed', 'udp')
+  measured(results, 'overlay-ts', [overload(1.95, 0.5)], 'segmented', 'udp')
+  const of = 'Delivered at twice the no-loss rate, as a share of that rate'
+  assert.match(
+    text(results),
+    /passed through +\| 1\.05 \(≥ 0\.90: not judged, only 1\.05 times the rate was offered\)/,
+  )
+  assert.deepEqual(missedGoals(results), [`${of}, software segmentation: 0.50 (≥ 0.90)`])
+})

@@ -5,6 +5,7 @@ import { settlesWithin } from '../src/control/patience.ts'
 import { isDriver } from './docker-event.ts'
 import { goFlag, goStrings, goText } from './go-json.ts'
 import { egressOption, mtuOption } from './options.ts'
+import type { NetworkIpam } from './unheeded-options.ts'
 
 /** Docker answers a list within that; while it boots it does not answer at all. */
 const CALL_MS = 10_000
@@ -22,6 +23,7 @@ const networkSchema = z.object({
     .transform((value) => value ?? true),
   IPAM: z.object({
     Driver: goText,
+    Options: goStrings,
     Config: z
       .array(z.object({ Subnet: goText, Gateway: goText, AuxiliaryAddresses: goStrings }))
       .nullish(),
@@ -56,8 +58,13 @@ export interface DockerNetworksOptions {
   readonly isConnected: () => boolean
 }
 
+export interface DockerNetworks extends KnownNetworks {
+  /** null: Docker has no such network (any more). @throws when it cannot be asked now */
+  ipamOf(networkId: string): Promise<NetworkIpam | null>
+}
+
 /** This host's networks as Docker has them. */
-export function dockerNetworks(options: DockerNetworksOptions): KnownNetworks {
+export function dockerNetworks(options: DockerNetworksOptions): DockerNetworks {
   const { docker, isOurDriver, driver } = options
   /** Not every call of dockerode can be given up itself. */
   const ask = async <T>(call: () => Promise<T>): Promise<T> => {
@@ -86,6 +93,13 @@ export function dockerNetworks(options: DockerNetworksOptions): KnownNetworks {
         if (network !== null) known.push(network)
       }
       return known
+    },
+    async ipamOf(networkId) {
+      const network = docker.getNetwork(networkId)
+      const answer: unknown = await ask(() => network.inspect()).catch(unlessMissing)
+      if (answer === null) return null
+      const { Name, IPAM } = networkSchema.parse(answer)
+      return { name: Name, driver: IPAM.Driver, options: IPAM.Options }
     },
     async sandboxOf(containerId) {
       const container = docker.getContainer(containerId)

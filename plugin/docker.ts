@@ -3,9 +3,8 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Docker from 'dockerode'
 import { messageOf } from '../src/errors.ts'
-import type { KnownNetworks } from '../src/control/known-networks.ts'
 import type { Log } from '../src/log.ts'
-import { dockerNetworks } from './docker-networks.ts'
+import { dockerNetworks, type DockerNetworks } from './docker-networks.ts'
 import { EVENT_FILTERS, isDriver, parseDockerEvent, type DockerEvent } from './docker-event.ts'
 
 /** A call to Docker's API that takes longer is given up; while dockerd boots, all do. */
@@ -38,7 +37,7 @@ export interface DockerWatch {
   /** Whether Docker's API seems to be there: a name can be expected to arrive. Never blocks. */
   reachable(): boolean
   /** Our networks as Docker has them, while the event stream runs. */
-  readonly networks: KnownNetworks
+  readonly networks: DockerNetworks
   /** A network's name, from memory or from Docker; null when neither knows it. */
   networkName(id: string): Promise<string | null>
   stop(): Promise<void>

@@ -18,6 +18,7 @@ import { listen, type PluginServer } from './server.ts'
 import { notifyReady } from './service-manager.ts'
 import { clearStaleSocket } from './stale-socket.ts'
 import { etcdAddresses, openStore } from './store.ts'
+import { UnheededOptions } from './unheeded-options.ts'
 import { VERSION } from './version.ts'
 
 const config = configOrExit()
@@ -70,11 +71,16 @@ try {
     onFatal: (error) => fatal(error),
     log,
   })
+  const unheeded = new UnheededOptions({ ipamOf: (id) => docker.networks.ipamOf(id), log })
   const docker = createDockerWatch({
     dockerHost: config.dockerHost,
     log,
     onEvent: (event) => {
-      if (event.kind === 'networkCreated') void controller.networks.learnName(event.id, event.name)
+      if (event.kind === 'networkCreated') {
+        void unheeded.look(event.id)
+        void controller.networks.learnName(event.id, event.name)
+      }
+      if (event.kind === 'networkDestroyed') unheeded.forget(event.id)
       if (event.kind !== 'connected') return
       // dockerd writes its firewall anew when it starts.
       void controller.hostChanged()
@@ -82,7 +88,11 @@ try {
     },
   })
   const app = createPluginApp({
-    network: createNetworkDriver({ controller, canLearnNames: () => docker.reachable() }),
+    network: createNetworkDriver({
+      controller,
+      canLearnNames: () => docker.reachable(),
+      refuseNetwork: (id) => unheeded.refuse(id),
+    }),
     ipam: createIpamDriver(controller),
     log,
     started: started.promise,

@@ -22,6 +22,8 @@ export interface NetworkDriverParts {
   readonly controller: NetworkSide
   /** Whether Docker's event stream can tell a network's name. Never blocks. */
   readonly canLearnNames: () => boolean
+  /** @throws OverlayError if no container may start in this network */
+  readonly refuseNetwork?: (networkId: string) => void
 }
 
 /**
@@ -74,6 +76,7 @@ export function createNetworkDriver(parts: NetworkDriverParts): NetworkDriver {
     deleteNetwork: ({ NetworkID }) => networks.delete(NetworkID),
 
     async createEndpoint({ NetworkID, EndpointID, Interface }) {
+      parts.refuseNetwork?.(NetworkID)
       // After a reboot Docker starts its containers before the bridges are there again.
       await settlesWithin(controller.reconciler.firstRun, FIRST_RUN_MS)
       const { address, address6, mac, answered } = await endpoints.create({

@@ -275,6 +275,19 @@ describe('the verbs and flags of docker network, on two Docker hosts', () => {
     },
   )
 
+  inLab('containers are refused where --ipam-opt is heeded by nobody', async () => {
+    await createNetwork(a, 'unheeded', argv`--ipam-opt overlay=web`)
+    const refused = a.docker(...argv`run --rm --network unheeded ${IMAGE} true`)
+    const said =
+      /the network unheeded was made with --ipam-opt overlay=web, which nothing heeds without --ipam-driver overlay-ts; remove the network/
+    assert.match(await refusalOf(refused), said)
+    await a.docker('network', 'rm', 'unheeded')
+    await createNetwork(a, 'unheeded', argv`${OURS} --ipam-opt overlay=web`)
+    await a.docker(...argv`run --rm --network unheeded ${IMAGE} true`)
+    await a.docker('network', 'rm', 'unheeded')
+    await assertNothingLeft('unheeded')
+  })
+
   inLab('a container in five networks of mixed drivers reaches the peers of each', async () => {
     const forms = {
       five1: argv`${OURS} --ipam-opt overlay=five1`,

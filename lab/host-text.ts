@@ -20,7 +20,7 @@ part iptables; for p in iptables-legacy-save ip6tables-legacy-save; do $p 2>/dev
 part sysctls; find /proc/sys/net/ipv4 /proc/sys/net/ipv6 /proc/sys/net/bridge -type f 2>/dev/null |
   grep -E '${SYSCTLS}' | sort | xargs grep -H '' 2>/dev/null | sed 's,^/proc/sys/,,'
 part 'plugin sockets'; ls -A /run/docker/plugins
-part 'plugin state'; cd "$STATE_DIR" 2>/dev/null && find . -type f | sort
+part 'plugin state'; cd "$STATE_DIR" 2>/dev/null && find . -type f ! -name "*.tmp" | sort
 true
 `
 
@@ -30,7 +30,7 @@ const ORDERED = new Set(['== nftables', '== iptables'])
 /**
  * Everything a network plugin can leave behind on a host, as text that is the same whenever the state is: links, addresses,
  * routes of all tables, rules, permanent neighbours, the whole rule set without counters, sysctls, the plugin's files.
- * IPv6 link-local addresses and their routes are left out: the kernel makes and drops them with a link's carrier.
+ * A file that is being written (`.tmp`) is not there yet. IPv6 link-local addresses and their routes are left out: the kernel makes and drops them with a link's carrier.
  */
 export async function hostText(machine: Machine, stateDir: string): Promise<string> {
   return stableText(await machine.exec(['env', `STATE_DIR=${stateDir}`, 'sh', '-c', SCRIPT]))

@@ -3,18 +3,19 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { STORE_PATIENCE_MS } from '../src/control/patience.ts'
 import type { PluginApp } from './plugin-app.ts'
 import { clearStaleSocket } from './stale-socket.ts'
 
 /**
- * How long a closing server waits for calls that still run: Docker kills a managed plugin ten seconds
- * after it asked it to stop, and there is more to end.
+ * How long a closing server waits for calls that still run: a little longer than any of them waits for etcd.
+ * Docker kills a managed plugin ten seconds after it asked it to stop, and there is more to end.
  */
-const DRAIN_MS = 4000
+const DRAIN_MS = STORE_PATIENCE_MS + 200
 
 export interface PluginServer {
   readonly socketPath: string
-  /** Stops accepting, waits up to four seconds for calls that run, then closes what is left. */
+  /** Stops accepting, waits for calls that run, but not for ever, then closes what is left. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -118,6 +118,7 @@ describe('an outage of etcd', { concurrency: false }, () => {
   inLab('that loses all data ends with every owner writing its leases back', async (t) => {
     await using cleanUp = new AsyncDisposableStack()
     const streams = await startStreams(cleanUp)
+    for (const host of [near, far]) await agreedEndpoints(lab, host)
     const written = await ownKeys()
     await lab.etcd.kill()
     rmSync(lab.etcd.machine.path('data'), { recursive: true })

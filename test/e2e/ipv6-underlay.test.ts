@@ -110,7 +110,10 @@ describe('two hosts that only IPv6 connects', () => {
     const send = (bytes: string): Promise<string> =>
       sender!.container.exec('iperf3', '-J', '-c', receiver!.ip, '-n', bytes)
     await waitFor(() => send('1K'), { what: 'iperf3 to serve', timeout: 30_000 })
-    const { end } = JSON.parse(await send(String(BYTES))) as {
+    const report = await waitFor(() => send(String(BYTES)), {
+      what: 'iperf3 to have ended the last test',
+    })
+    const { end } = JSON.parse(report) as {
       end: { sum_received: { bytes: number } }
     }
     assert.ok(end.sum_received.bytes >= BYTES * 0.9, `${end.sum_received.bytes} bytes arrived`)

@@ -9,7 +9,7 @@ import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import { inside } from './support/inside.ts'
-import { createNetwork } from './support/network-forms.ts'
+import { createNetwork, createRepeating } from './support/network-forms.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
@@ -104,7 +104,7 @@ describe('the plain command on three Docker hosts', () => {
         refusals++
         const sentence = messageOf(result.reason)
         assert.match(sentence, /Docker chose \S+, which overlaps .*; run the same command again/)
-        await createNetwork(lab.hosts[at]!, name)
+        await createRepeating(lab.hosts[at]!, name)
       }
       assertDisjoint(await subnets(name))
     }

@@ -101,7 +101,11 @@ describe('a machine that boots again', { concurrency: false }, () => {
       [await b.ip('web')],
       await near.container('once').ip('web'),
     )
-    assert.doesNotMatch(near.pluginLog(), /housekeeping failed|not as it should be/)
+    const log = near.pluginLog()
+    assert.doesNotMatch(log, /housekeeping failed/)
+    // Docker makes its chains at the same time; what that disturbs is mended.
+    const trouble = log.lastIndexOf('the host is not as it should be')
+    assert.ok(trouble < 0 || log.includes('the host is as it should be again', trouble))
   }
 
   async function pinnedAddresses(): Promise<string[]> {

@@ -263,9 +263,13 @@ async function makeTraffic(first: End, second: End): Promise<void> {
   const iperf = (words: readonly string[]): Promise<string> =>
     first.container.exec('iperf3', '-c', second.ip, '-P', '8', ...words)
   await waitFor(() => iperf(argv`-n 2M`), { what: 'iperf3 to serve', timeout: 30_000 })
-  await iperf(argv`-n 2M -R`)
-  await iperf(argv`-n 800K -u -b 5M -l ${ICMP_ROOM}`)
-  await iperf(argv`-n 200K -u -b 5M -l 200 -R`)
+  for (const words of [
+    argv`-n 2M -R`,
+    argv`-n 800K -u -b 5M -l ${ICMP_ROOM}`,
+    argv`-n 200K -u -b 5M -l 200 -R`,
+  ]) {
+    await waitFor(() => iperf(words), { what: 'iperf3 to have ended the last test' })
+  }
 }
 
 /** What all packets of a flow have in common; fragments and ICMP have no ports. */

@@ -1,5 +1,9 @@
 import { argv } from '../../../lab/argv.ts'
 import type { DockerHost } from '../../../lab/docker-host.ts'
+import { messageOf } from '../../../src/errors.ts'
+
+/** Others race for the same few subnets, but not for ever. */
+const MOST_TRIES = 10
 
 /** Every way to make a network, by the network's name: the words after `docker network create -d overlay-ts`. */
 export const NETWORK_FORMS = {
@@ -23,7 +27,26 @@ export async function createNetwork(
   await host.docker('network', 'create', '-d', 'overlay-ts', ...words, name)
 }
 
-/** The same in one of the forms, under the form's own name. */
+/**
+ * The same in one of the forms, under the form's own name. Docker may choose a subnet that another host has claimed
+ * just now; then the command is repeated as the refusal says.
+ */
 export async function createForm(host: DockerHost, form: NetworkForm): Promise<void> {
-  await createNetwork(host, form, NETWORK_FORMS[form])
+  await createRepeating(host, form, NETWORK_FORMS[form])
+}
+
+/** Makes a network of ours, and repeats the command whenever it is refused with these words. */
+export async function createRepeating(
+  host: DockerHost,
+  name: string,
+  words: readonly string[] = [],
+): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await createNetwork(host, name, words)
+    } catch (error) {
+      if (tries === MOST_TRIES || !messageOf(error).includes('run the same command again'))
+        throw error
+    }
+  }
 }

@@ -88,7 +88,7 @@ test('the device survives kill -9, and a TCP connection lives on with the next p
   await using hosts = await TwoHosts.create()
   const first = await hosts.ours('a')
   await using b = await hosts.ours('b')
-  const running = iperf(hosts.a, hosts.b, OWN.b, '-t', '5')
+  const running = iperf(hosts.a, hosts.b, OWN.b, '-t', '15')
   await waitFor(async () => (await b.counters()).rx_packets > 1000, { what: 'data to flow' })
   await first.kill()
   assert.match(await hosts.a.run('ip', 'link', 'show', 'ov-tun'), /ov-tun/)

@@ -10,6 +10,9 @@ import type { Log } from '../../../src/log.ts'
 import { FakeDocker } from '../../support/fake-docker.ts'
 import { recordingLog } from '../control/control-support.ts'
 
+/** What ends a hang; how soon something happens is not judged. */
+const PATIENCE = { timeout: 30_000 }
+
 async function dockerOf(t: TestContext): Promise<{ docker: FakeDocker; dockerHost: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'ovt-docker-'))
   const docker = new FakeDocker(join(folder, 'docker.sock'))
@@ -36,7 +39,7 @@ test('what happens to networks of ours and to containers is told in order', asyn
   const { docker, dockerHost } = await dockerOf(t)
   await docker.start()
   const { events, kinds } = watch(t, dockerHost)
-  await t.waitFor(() => assert.deepEqual(kinds(), ['connected']))
+  await t.waitFor(() => assert.deepEqual(kinds(), ['connected']), PATIENCE)
   docker.create('n1', 'web')
   docker.create('n2', 'other', 'bridge')
   docker.send('network', 'connect', 'n1', { name: 'web', type: 'overlay-ts', container: 'c1' })
@@ -44,7 +47,7 @@ test('what happens to networks of ours and to containers is told in order', asyn
   docker.send('container', 'die', 'c1', { name: 'db', exitCode: '0' })
   docker.send('network', 'disconnect', 'n1', { name: 'web', type: 'overlay-ts', container: 'c1' })
   docker.send('network', 'destroy', 'n1', { name: 'web', type: 'overlay-ts' })
-  await t.waitFor(() => assert.equal(events.length, 7))
+  await t.waitFor(() => assert.equal(events.length, 7), PATIENCE)
   assert.deepEqual(events.slice(1), [
     { kind: 'networkCreated', id: 'n1', name: 'web' },
     { kind: 'containerConnected', networkId: 'n1', containerId: 'c1' },
@@ -65,7 +68,7 @@ test('networks that were there before are told after connecting', async (t) => {
   docker.networks.set('n2', { Name: 'bridge', Driver: 'bridge' })
   await docker.start()
   const { events } = watch(t, dockerHost)
-  await t.waitFor(() => assert.equal(events.length, 2))
+  await t.waitFor(() => assert.equal(events.length, 2), PATIENCE)
   assert.deepEqual(events, [
     { kind: 'connected', networks: [{ id: 'n1', name: 'web' }] },
     { kind: 'networkCreated', id: 'n1', name: 'web' },
@@ -77,10 +80,11 @@ test('a network made while the list is read is told once', async (t) => {
   docker.beforeList = () => docker.create('n1', 'web')
   await docker.start()
   const { watching, kinds } = watch(t, dockerHost)
-  await t.waitFor(() => assert.deepEqual(kinds(), ['connected', 'networkCreated']))
+  await t.waitFor(() => assert.deepEqual(kinds(), ['connected', 'networkCreated']), PATIENCE)
   docker.create('n2', 'app')
-  await t.waitFor(() =>
-    assert.deepEqual(kinds(), ['connected', 'networkCreated', 'networkCreated']),
+  await t.waitFor(
+    () => assert.deepEqual(kinds(), ['connected', 'networkCreated', 'networkCreated']),
+    PATIENCE,
   )
   assert.equal(await watching.networkName('n2'), 'app')
 })
@@ -90,12 +94,15 @@ test('a name missed while Docker was away is told when it is back', async (t) =>
   await docker.start()
   docker.networks.set('n1', { Name: 'web', Driver: 'overlay-ts' })
   const { watching, events, kinds } = watch(t, dockerHost)
-  await t.waitFor(() => assert.equal(watching.connected, true))
+  await t.waitFor(() => assert.equal(watching.connected, true), PATIENCE)
   await docker.stop()
-  await t.waitFor(() => assert.equal(watching.connected, false))
+  await t.waitFor(() => assert.equal(watching.connected, false), PATIENCE)
   docker.networks.set('n2', { Name: 'app', Driver: 'overlay-ts' })
   await docker.start()
-  await t.waitFor(() => assert.equal(kinds().filter((kind) => kind === 'connected').length, 2))
+  await t.waitFor(
+    () => assert.equal(kinds().filter((kind) => kind === 'connected').length, 2),
+    PATIENCE,
+  )
   assert.deepEqual(kinds(), [
     'connected',
     'networkCreated',
@@ -111,10 +118,10 @@ test('Docker may be absent at first, of which the loss is told once, and come la
   const { log, said } = recordingLog()
   const { watching, kinds } = watch(t, dockerHost, log)
   assert.equal(watching.connected, false)
-  await t.waitFor(() => assert.equal(watching.reachable(), false))
+  await t.waitFor(() => assert.equal(watching.reachable(), false), PATIENCE)
   assert.equal(await watching.networkName('n1'), null)
   await docker.start()
-  await t.waitFor(() => assert.equal(watching.connected, true), { timeout: 5000 })
+  await t.waitFor(() => assert.equal(watching.connected, true), PATIENCE)
   assert.equal(watching.reachable(), true)
   assert.deepEqual(kinds(), ['connected'])
   assert.equal(said.length, 1)
@@ -137,7 +144,7 @@ test('a name that no event told is asked for', async (t) => {
   const { docker, dockerHost } = await dockerOf(t)
   await docker.start()
   const { watching } = watch(t, dockerHost)
-  await t.waitFor(() => assert.equal(watching.connected, true))
+  await t.waitFor(() => assert.equal(watching.connected, true), PATIENCE)
   docker.networks.set('quiet', { Name: 'web', Driver: 'overlay-ts' })
   assert.equal(await watching.networkName('quiet'), 'web')
   assert.equal(await watching.networkName('nobody'), null)
@@ -156,10 +163,10 @@ test('lines that are no events and listeners that throw do no harm', async (t) =
     },
   })
   t.after(() => watching.stop())
-  await t.waitFor(() => assert.equal(watching.connected, true))
+  await t.waitFor(() => assert.equal(watching.connected, true), PATIENCE)
   docker.write('not json\n\n{"Type":"network"}\n{"Type":"plugin","Action":"enable"}\n')
   docker.create('n1', 'web')
-  await t.waitFor(() => assert.deepEqual(told, ['connected', 'networkCreated']))
+  await t.waitFor(() => assert.deepEqual(told, ['connected', 'networkCreated']), PATIENCE)
   assert.equal(watching.connected, true)
 })
 
@@ -167,9 +174,9 @@ test('stopping leaves no connection', async (t) => {
   const { docker, dockerHost } = await dockerOf(t)
   await docker.start()
   const { watching } = watch(t, dockerHost)
-  await t.waitFor(() => assert.equal(docker.subscribers, 1))
+  await t.waitFor(() => assert.equal(docker.subscribers, 1), PATIENCE)
   await watching.stop()
-  await t.waitFor(() => assert.equal(docker.subscribers, 0))
+  await t.waitFor(() => assert.equal(docker.subscribers, 0), PATIENCE)
   assert.equal(watching.connected, false)
 })
 

@@ -12,6 +12,9 @@ import { OverlayError } from '../../../src/errors.ts'
 import { startScriptedPlugin } from '../../support/scripted-plugin.ts'
 import { UnixClient } from '../../support/unix-client.ts'
 
+/** What ends a hang; how soon something happens is not judged. */
+const PATIENCE = { timeout: 30_000 }
+
 const NETWORK = 'aff2'.repeat(16)
 
 test('closing lets a running call finish, and takes the socket file away', async (t) => {
@@ -44,7 +47,7 @@ test('closing waits no longer than it says', async (t) => {
   })
   const reply = client.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK })
   const lost = assert.rejects(reply)
-  await t.waitFor(() => assert.equal(client.connections, 1))
+  await t.waitFor(() => assert.equal(client.connections, 1), PATIENCE)
   await server.close()
   await lost
   never.resolve()

@@ -9,6 +9,9 @@ import type {
 import { OverlayError } from '../../../src/errors.ts'
 import { startScriptedPlugin } from '../../support/scripted-plugin.ts'
 
+/** What ends a hang; how soon something happens is not judged. */
+const PATIENCE = { timeout: 30_000 }
+
 const NETWORK = 'aff2'.repeat(16)
 const ENDPOINT = '27c3'.repeat(16)
 
@@ -290,6 +293,6 @@ test('a call past its deadline fails with a sentence while its handler runs on',
   )
   assert.equal(app.inFlight(), 1)
   finish.resolve()
-  await t.waitFor(() => assert.equal(app.inFlight(), 0))
+  await t.waitFor(() => assert.equal(app.inFlight(), 0), PATIENCE)
   assert.ok(lines.some((line) => line['msg'] === 'call finished after its deadline'))
 })

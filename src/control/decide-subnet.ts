@@ -205,7 +205,7 @@ function decideDocker(
   if (inTheWay) {
     throw new OverlayError(
       'conflict',
-      `Docker chose ${formatCidr(wish.subnet)}, which overlaps ${inTheWay}; run the same command again (Docker then chooses another subnet), or let overlay-ts choose: docker network create -d overlay-ts --ipam-driver overlay-ts NAME`,
+      `${formatCidr(wish.subnet)}, which Docker or --subnet chose, overlaps ${inTheWay}; without --subnet run the same command again (Docker then chooses another), with --subnet give another, or let overlay-ts choose: docker network create -d overlay-ts --ipam-driver overlay-ts NAME`,
     )
   }
   if (isDefaultDockerPool(wish.subnet) && dockerPoolsLeft(view) === 0) {

@@ -279,7 +279,8 @@ test('what Docker chose is claimed as it is', () => {
 })
 
 test("what Docker chose is refused over another's subnet, pool, tunnel end or what this host needs", () => {
-  const again = /run the same command again/
+  const again =
+    /^conflict: 172\.20\.0\.0\/16, .*; without --subnet run the same command again .*, with --subnet give another, or let /
   const cases: Record<string, [Record<string, string>, RegExp]> = {
     lease: [{ 'subnets/172.20.0.0-16': lease({ kind: 'docker' }) }, /host b{32} \(172\.20/],
     holder: [{ 'holders/172.20.4.0-24': holder(OTHER) }, /switched off for now/],

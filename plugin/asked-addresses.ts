@@ -35,13 +35,16 @@ export function askedAddresses({
 
 function onlyOne(data: readonly IpamData[], flag: string): IpamData | null {
   const [first = null, second] = data
-  if (!second) return first
+  if (!first || !second) return first
   // docker's client sends what was typed in any order; the same command is refused in the same words.
   const asked = data.map(({ Pool }) => Pool)
   asked.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+  // Ours are subnets that were leased for what was typed.
+  const why =
+    first.AddressSpace === ADDRESS_SPACE ? '' : `, and this command asks for ${asked.join(' and ')}`
   throw new OverlayError(
     'unsupported',
-    `a network of overlay-ts has one subnet on each host, and this command asks for ${asked.join(' and ')}; give one ${flag}, and make a second network for another`,
+    `a network of overlay-ts has one subnet on each host${why}; give one ${flag}, and make a second network for another`,
   )
 }
 

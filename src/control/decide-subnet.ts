@@ -11,6 +11,7 @@ import { encodeHolder, encodeOverlay, encodeSubnet } from '../store/records.ts'
 import type { Operation } from '../store/store.ts'
 import { dockerPoolsLeft, isDefaultDockerPool } from './docker-pools.ts'
 import { joinCommand } from './join-command.ts'
+import { oneSubnetEach } from './one-subnet-each.ts'
 import { overlayOfPool, routedOverlay } from './overlays.ts'
 import { refuseOtherLengths } from './refuse-other-lengths.ts'
 import type { Publisher } from './subnet-value.ts'
@@ -85,9 +86,10 @@ function decidePooled(
     )
   }
   if (known?.pool && wish.pool && !sameCidr(known.pool, wish.pool)) {
+    const giveOneOr = oneSubnetEach(view, by.hostId, ({ overlay }) => overlay === known.name)
     throw new OverlayError(
       'conflict',
-      `overlay ${known.name} has the pool ${formatCidr(known.pool)}, not ${formatCidr(wish.pool)}; join it with: ${joinCommand(known)}`,
+      `overlay ${known.name} has the pool ${formatCidr(known.pool)}, not ${formatCidr(wish.pool)}; ${giveOneOr}join it with: ${joinCommand(known)}`,
     )
   }
   if (known) {
@@ -205,7 +207,7 @@ function decideDocker(
   if (inTheWay) {
     throw new OverlayError(
       'conflict',
-      `Docker chose ${formatCidr(wish.subnet)}, which overlaps ${inTheWay}; run the same command again (Docker then chooses another subnet), or let overlay-ts choose: docker network create -d overlay-ts --ipam-driver overlay-ts NAME`,
+      `${formatCidr(wish.subnet)}, which Docker or --subnet chose, overlaps ${inTheWay}; without --subnet run the same command again (Docker then chooses another), with --subnet give another, or let overlay-ts choose: docker network create -d overlay-ts --ipam-driver overlay-ts NAME`,
     )
   }
   if (isDefaultDockerPool(wish.subnet) && dockerPoolsLeft(view) === 0) {

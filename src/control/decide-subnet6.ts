@@ -12,6 +12,7 @@ import { foreignHolder } from './foreign-holder.ts'
 import { cutOff6, freePrefix6, neededInside6, type Claimant6 } from './free-prefix6.ts'
 import type { HeldSubnet } from './journal.ts'
 import { leaseWrites } from './lease-writes.ts'
+import { oneSubnetEach } from './one-subnet-each.ts'
 import { overlayPool6 } from './overlay-pool6.ts'
 import type { Subnet6Wish } from './subnet6-wish.ts'
 import { hostName } from './taken.ts'
@@ -45,7 +46,7 @@ export function decideSubnet6(
     return grant(view, held, { subnet: wish.subnet, pool: null }, by, keys, [])
   }
   if (held.pool === null) {
-    refusePool(wish.pool ?? wish.subnet)
+    refusePool(view, wish.pool ?? wish.subnet, by)
     const subnet = freePrefix6(ulaSubnet, `${keys.prefix} ${held.subnet}`, view, held.subnet, by)
     return grant(view, held, { subnet, pool: null }, by, keys, [])
   }
@@ -108,11 +109,12 @@ function refuseRange(view: ClusterView, held: HeldSubnet, pool6: Cidr6, exact: C
 }
 
 /** Without a pool the prefix follows from the IPv4 subnet, which is this host's alone. */
-function refusePool(given: Cidr6 | null): void {
+function refusePool(view: ClusterView, given: Cidr6 | null, by: Claimant6): void {
   if (given === null) return
+  const giveOneOr = oneSubnetEach(view, by.hostId, ({ ipv6 }) => ipv6?.pool != null)
   throw new OverlayError(
     'bad_input',
-    `--subnet ${formatCidr6(given)} is a pool that the hosts of an overlay share, and this network has none: name the overlay with --ipam-opt overlay=NAME, or leave the IPv6 --subnet out`,
+    `--subnet ${formatCidr6(given)} is a pool that the hosts of an overlay share, and this network has none; ${giveOneOr}name the overlay with --ipam-opt overlay=NAME, or leave the IPv6 --subnet out`,
   )
 }
 

@@ -2,11 +2,12 @@ import { OverlayError } from '../errors.ts'
 import { ulaPool } from '../ipam/choose-subnet6.ts'
 import { parseCidr, sameCidr, type Cidr } from '../net/cidr.ts'
 import { formatCidr6, sameCidr6, type Cidr6 } from '../net/cidr6.ts'
-import type { ClusterView, OverlayRecord } from '../store/cluster-view.ts'
+import type { ClusterView, Ipv6Half, OverlayRecord } from '../store/cluster-view.ts'
 import type { Keyspace } from '../store/keyspace.ts'
 import { cutOff6, freePrefix6, type Claimant6 } from './free-prefix6.ts'
 import type { HeldSubnet } from './journal.ts'
 import { joinCommand } from './join-command.ts'
+import { oneSubnetEach } from './one-subnet-each.ts'
 import { overlayOfPool } from './overlays.ts'
 import { ownerOf6 } from './taken6.ts'
 
@@ -34,8 +35,10 @@ export function overlayPool6(
   const overlay =
     held.overlay === null ? overlayOfPool(view, pool4) : view.overlays.get(held.overlay)
   const known = overlay?.pool6 ?? poolOfLeases(view, pool4)
-  if (known) refuseOtherPool(known, wanted, held, overlay)
-  else if (wanted) refuseTakenPool(view, wanted, held)
+  if (known) {
+    const giveOneOr = oneSubnetEach(view, by.hostId, ({ ipv6 }) => hasPool(ipv6, known))
+    refuseOtherPool(known, wanted, held, overlay, giveOneOr)
+  } else if (wanted) refuseTakenPool(view, wanted, held)
   const given = known ?? wanted
   if (given) refuseHazard(view, given, by)
   return {
@@ -48,11 +51,15 @@ const poolOfLeases = (view: ClusterView, pool4: Cidr): Cidr6 | undefined =>
   view.subnets.values().find(({ pool, ipv6 }) => ipv6?.pool && pool && sameCidr(pool, pool4))?.ipv6
     ?.pool ?? undefined
 
+const hasPool = (half: Ipv6Half | null, pool6: Cidr6): boolean =>
+  half?.pool ? sameCidr6(half.pool, pool6) : false
+
 function refuseOtherPool(
   known: Cidr6,
   wanted: Cidr6 | null,
   { pool }: HeldSubnet,
   overlay: OverlayRecord | undefined,
+  giveOneOr: string,
 ): void {
   if (wanted === null || sameCidr6(known, wanted)) return
   const [name, remedy] = overlay
@@ -60,7 +67,7 @@ function refuseOtherPool(
     : [`of the pool ${pool}`, 'leave the IPv6 --subnet out to join it']
   throw new OverlayError(
     'conflict',
-    `overlay ${name} has the IPv6 pool ${formatCidr6(known)}, not ${formatCidr6(wanted)}; ${remedy}`,
+    `overlay ${name} has the IPv6 pool ${formatCidr6(known)}, not ${formatCidr6(wanted)}; ${giveOneOr}${remedy}`,
   )
 }
 

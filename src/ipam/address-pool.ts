@@ -34,7 +34,7 @@ export class AddressPool extends SubnetAddresses<Ipv4> {
       exhausted: (count: number) =>
         new OverlayError(
           'exhausted',
-          `${text} has no free address: ${count} of ${count} are used; a shorter prefix gives a host more: SUBNET_LEN for every new network, --ipam-opt subnet-len= for one`,
+          `${text} has no free address: ${count} of ${count} are used; remove containers that are not needed, or make a new overlay whose hosts have more: --ipam-opt subnet-len=${subnet.length - 1} in a pool of /${subnet.length - 3} or larger (with --ipam-driver null, -o subnet-len=)`,
         ),
     }
     super(span, record)

@@ -38,7 +38,7 @@ export function choosePool({ network, length, kept, taken, clash }: PoolWish): C
   if (count === 0) {
     throw new OverlayError(
       'exhausted',
-      `${formatCidr(network)} has no free /${length} pool: ${usable} of ${usable} are taken; a longer --ipam-opt pool-len= (POOL_LEN) fits more, or give one outside with --subnet`,
+      `${formatCidr(network)} has no free /${length} pool: ${usable} of ${usable} are taken; give one outside ${formatCidr(network)} with --subnet, or remove an overlay that is not needed (its networks on every host)`,
     )
   }
   return firstUsable({ within: network, length, slotAt, free, start: 0, clash, noun: 'pool' })

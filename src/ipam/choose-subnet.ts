@@ -70,6 +70,6 @@ function isAmong(free: readonly Run[], within: Cidr, length: number, cidr: Cidr)
 function noneFree(within: Cidr, length: number, count: number): OverlayError {
   return new OverlayError(
     'exhausted',
-    `${formatCidr(within)} has no free /${length} subnet: ${count} of ${count} are taken; a longer subnet length (SUBNET_LEN, --ipam-opt subnet-len=) or a larger pool (POOL_LEN, --ipam-opt pool-len=, --subnet) makes room for more hosts`,
+    `${formatCidr(within)} has no free /${length} subnet: ${count} of ${count} are taken; remove networks that their hosts do not need, or make a new overlay with more room: --ipam-driver overlay-ts --ipam-opt overlay=NAME with a larger --subnet, a shorter --ipam-opt pool-len= or a longer --ipam-opt subnet-len=`,
   )
 }

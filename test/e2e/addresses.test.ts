@@ -206,7 +206,7 @@ describe('addresses on two Docker hosts', () => {
     }
   })
 
-  inLab('run out with a sentence that counts them and names the option', async () => {
+  inLab('run out with a sentence that counts them and says how to have more', async () => {
     const words = [...OURS, ...argv`--ipam-opt overlay=small --ipam-opt subnet-len=29`]
     await createNetwork(a, 'small', words)
     const { leased } = await subnetOf(lab, a, 'small')
@@ -216,8 +216,22 @@ describe('addresses on two Docker hosts', () => {
     const refusal = await refusalOf(a.run('s6', { network: 'small' }))
     assert.match(
       refusal,
-      new RegExp(`${leased} has no free address: 5 of 5 are used; .*--ipam-opt subnet-len=`),
+      new RegExp(
+        `${leased} has no free address: 5 of 5 are used; remove containers .*--ipam-opt subnet-len=28 in a pool of /26 .*--ipam-driver null, -o subnet-len=`,
+      ),
     )
+    for (const [network, remedy] of [
+      ['larger', [...OURS, ...argv`--ipam-opt overlay=larger --ipam-opt subnet-len=28`]],
+      [
+        'pool',
+        [...OURS, ...argv`--ipam-opt overlay=pool --ipam-opt subnet-len=28 --ipam-opt pool-len=26`],
+      ],
+      ['unmanaged', argv`--ipam-driver null -o overlay=unmanaged -o subnet-len=28`],
+    ] as const) {
+      await createNetwork(a, network, remedy)
+      assert.match((await subnetOf(lab, a, network)).leased, /\/28$/)
+      await a.docker('network', 'rm', network)
+    }
     await removeAll(a, ['s6', 's3'])
     const next = await a.run('s7', { network: 'small' })
     assert.ok(containsIp(parseCidr(leased), parseIpv4(await next.ip())))

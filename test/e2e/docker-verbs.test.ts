@@ -151,7 +151,11 @@ describe('the verbs and flags of docker network, on two Docker hosts', () => {
       for (const [words, said] of [
         [
           argv`${OURS} --subnet 10.61.0.0/16 --subnet 10.62.0.0/16`,
-          /one subnet on each host, .*give one --subnet/,
+          /one subnet on each host; give one --subnet/,
+        ],
+        [
+          argv`${OURS} --ipam-opt overlay=several --subnet 10.61.0.0/16 --subnet 10.62.0.0/16`,
+          /not 10\.6[12]\.0\.0\/16; a network has one --subnet of each family: give one/,
         ],
         [
           argv`--subnet 10.61.0.0/24 --subnet 10.62.0.0/24`,
@@ -169,7 +173,10 @@ describe('the verbs and flags of docker network, on two Docker hosts', () => {
       const part = createNetwork(b, 'part', argv`${OURS} --subnet 10.61.128.0/17`)
       assert.match(await refusalOf(part), /the pool 10\.61\.128\.0\/17 overlaps overlay pool/)
       const plain = createNetwork(b, 'part', argv`--subnet 10.61.7.0/24`)
-      assert.match(await refusalOf(plain), /10\.61\.7\.0\/24, which overlaps overlay pool/)
+      assert.match(
+        await refusalOf(plain),
+        /10\.61\.7\.0\/24, which Docker or --subnet chose, overlaps overlay pool .*with --subnet give another/,
+      )
       await a.docker('network', 'rm', 'pool')
       await assertNothingLeft('part')
     },

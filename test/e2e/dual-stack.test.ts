@@ -247,7 +247,11 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     const refusals: [readonly string[], RegExp][] = [
       [
         argv`${no} --subnet fd00:50::/48 --subnet fd00:51::/48`,
-        /fd00:5[01]::\/48, not fd00:5[01]::\/48/,
+        /fd00:5[01]::\/48, not fd00:5[01]::\/48; a network has one --subnet of each family: give one/,
+      ],
+      [
+        argv`${OURS} --subnet 10.61.0.0/16 --subnet fd00:50::/48 --subnet fd00:51::/48`,
+        /a network has one --subnet of each family: give one/,
       ],
       [
         argv`--subnet 172.30.50.0/24 --subnet fd00:50::/64 --subnet fd00:51::/64`,

@@ -133,6 +133,58 @@ test('a name of another kind or pool is refused with the command that joins what
   }
 })
 
+test('a pool that may be of the same command is refused with the words that a network has one', () => {
+  const refused = (changes: Parameters<typeof pooledLease>[1]): string => {
+    const view = clusterOf({
+      'overlays/web': overlay(4096, '10.61.0.0/16'),
+      'subnets/10.61.1.0-24': pooledLease('10.61.0.0/16', { overlay: 'web', ...changes }),
+    })
+    return refusal(view, { ...POOLED, pool: parseCidr('10.62.0.0/16') })
+  }
+  assert.match(
+    refused({ hostId: ME, networkId: null }),
+    /not 10\.62\.0\.0\/16; a network has one --subnet of each family: give one if the command has more, else join it with: docker/,
+  )
+  for (const other of [
+    { hostId: OTHER, networkId: null },
+    { hostId: ME, networkId: 'n'.repeat(64) },
+    { hostId: ME, networkId: null, overlay: 'app' },
+  ]) {
+    assert.match(refused(other), /not 10\.62\.0\.0\/16; join it with: docker/)
+  }
+})
+
+test('what is said to do where a pool has no subnet left, or no pool is left, is granted', () => {
+  const full = {
+    'overlays/web': overlay(4096, '10.40.0.0/22'),
+    'subnets/10.40.1.0-24': pooledLease('10.40.0.0/22'),
+    'subnets/10.40.2.0-24': pooledLease('10.40.0.0/22'),
+  }
+  assert.match(refusal(clusterOf(full), POOLED), /^exhausted: .*new overlay .*a larger --subnet, a/)
+  const next = { ...POOLED, overlay: 'next' }
+  for (const more of [{ pool: parseCidr('10.48.0.0/20') }, { poolLength: 20 }]) {
+    assert.equal(refusal(clusterOf(full), { ...next, ...more }), 'granted')
+  }
+  const longer = { poolLength: 22, subnetLength: 26 }
+  assert.equal(
+    formatCidr(decide(clusterOf(full), { ...next, ...longer }).result.pool!).slice(-2),
+    '22',
+  )
+
+  const pools = Array.from({ length: 31 }, (_, index) => {
+    const pool = `10.${32 + (index >> 1)}.${(index % 2) * 128}.0/17`
+    return [`overlays/o${index}`, overlay(4096 + index, pool)] as const
+  })
+  const view = clusterOf(Object.fromEntries(pools))
+  assert.match(
+    refusal(view, POOLED),
+    /^exhausted: .*give one outside 10\.32\.0\.0\/12 with --subnet, or/,
+  )
+  assert.equal(refusal(view, { ...POOLED, pool: parseCidr('10.61.0.0/16') }), 'granted')
+  const { 'overlays/o7': _, ...fewer } = Object.fromEntries(pools)
+  assert.equal(refusal(clusterOf(fewer), POOLED), 'granted')
+})
+
 test('a new pool passes over other pools, leases, kept subnets and what this host needs itself', () => {
   const view = clusterOf({
     'overlays/app': overlay(4096, '10.32.0.0/17'),
@@ -279,7 +331,8 @@ test('what Docker chose is claimed as it is', () => {
 })
 
 test("what Docker chose is refused over another's subnet, pool, tunnel end or what this host needs", () => {
-  const again = /run the same command again/
+  const again =
+    /^conflict: 172\.20\.0\.0\/16, .*; without --subnet run the same command again .*, with --subnet give another, or let /
   const cases: Record<string, [Record<string, string>, RegExp]> = {
     lease: [{ 'subnets/172.20.0.0-16': lease({ kind: 'docker' }) }, /host b{32} \(172\.20/],
     holder: [{ 'holders/172.20.4.0-24': holder(OTHER) }, /switched off for now/],

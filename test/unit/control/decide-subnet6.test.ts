@@ -129,6 +129,20 @@ test('another pool than the overlay has is refused with the command that joins i
   assert.equal(refusal(clusterOf(CLUSTER), WEB, ours('fd00:40::/48')), 'granted')
 })
 
+test('a pool that may be of the same command is refused with the words that a network has one', () => {
+  const given = { ...mine, ipv6: half('fd00:40:0:4::/64', 'fd00:40::/48') }
+  const first = { 'subnets/10.33.4.0-24&fd00:40:0:4::-64': pooledLease(POOL, given) }
+  const view = clusterOf({ ...CLUSTER, ...first })
+  const said =
+    /; a network has one --subnet of each family: give one if the command has more, else /
+  const other = refusal(view, WEB, ours('fd00:50::/48'))
+  assert.match(other, said)
+  assert.match(other, /else join it with: docker .* --ipv6 web$/)
+  const unnamed = refusal(view, ROUTED, ours('fd00:50::/48'))
+  assert.match(unnamed, said)
+  assert.match(unnamed, /else name the overlay with --ipam-opt overlay=NAME, or leave/)
+})
+
 test('a given pool is refused over another pool, a host’s subnet, a tunnel end, what this host needs, and out of its limits', () => {
   const view = clusterOf({
     'overlays/web': overlay(4096, POOL),

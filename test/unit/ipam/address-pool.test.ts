@@ -65,7 +65,7 @@ test('a /24 gives 254 addresses, never its first nor its last, and says so when 
   assert.throws(() => endpoint(addresses), {
     code: 'exhausted',
     message:
-      '10.32.5.0/24 has no free address: 253 of 253 are used; a shorter prefix gives a host more: SUBNET_LEN for every new network, --ipam-opt subnet-len= for one',
+      '10.32.5.0/24 has no free address: 253 of 253 are used; remove containers that are not needed, or make a new overlay whose hosts have more: --ipam-opt subnet-len=23 in a pool of /21 or larger (with --ipam-driver null, -o subnet-len=)',
   })
 })
 

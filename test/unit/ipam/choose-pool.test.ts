@@ -45,7 +45,8 @@ test('the kept block is never given, and without another the refusal counts', ()
   assert.equal(choose({ taken: taken.slice(0, 30) }), '10.47.0.0/17')
   assert.throws(() => choose({ taken }), {
     code: 'exhausted',
-    message: /^10\.32\.0\.0\/12 has no free \/17 pool: 31 of 31 are taken; .*pool-len=.*--subnet/,
+    message:
+      /^10\.32\.0\.0\/12 has no free \/17 pool: 31 of 31 are taken; give one outside 10\.32\.0\.0\/12 with --subnet, or remove/,
   })
   assert.throws(() => choose({ length: 12 }), { code: 'bad_input', message: /10\.47\.128\.0\/17/ })
 })

@@ -273,6 +273,12 @@ test('two subnets of a family and a network of neither family are refused in wor
     message:
       /one subnet on each host, .* 172\.20\.0\.0\/16 and 172\.121\.0\.0\/16; give one --subnet/,
   })
+  // Nobody typed the subnets that are ours.
+  const ours = two.map((each) => ({ ...each, AddressSpace: ADDRESS_SPACE }))
+  await assert.rejects(create(driver, { more: { IPv4Data: ours } }), {
+    message:
+      'a network of overlay-ts has one subnet on each host; give one --subnet, and make a second network for another',
+  })
   assert.deepEqual(host.journal.subnets.values(), [])
 })
 

@@ -130,6 +130,6 @@ test('each refusal of an address says whose it is and what to do', async () => {
   while (last === '') last = await take('')
   assert.equal(
     last,
-    '10.40.5.0/28 has no free address: 13 of 13 are used; a shorter prefix gives a host more: SUBNET_LEN for every new network, --ipam-opt subnet-len= for one',
+    '10.40.5.0/28 has no free address: 13 of 13 are used; remove containers that are not needed, or make a new overlay whose hosts have more: --ipam-opt subnet-len=27 in a pool of /25 or larger (with --ipam-driver null, -o subnet-len=)',
   )
 })

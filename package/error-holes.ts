@@ -24,6 +24,7 @@ const MEANT: Readonly<Record<string, string>> = {
   nameOf: 'name',
   noun: 'subnet or pool',
   portText: 'port',
+  places: 'subnet',
   stderr: 'what the program says',
 }
 

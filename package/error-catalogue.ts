@@ -50,29 +50,40 @@ const MEANINGS: Readonly<Record<ErrorCode, { cause: string; remedy: string }>> =
   },
 }
 
+interface Place {
+  readonly heading: string
+  readonly files: RegExp
+  /** Where a file has sentences of several commands: how those of this one begin. */
+  readonly says?: RegExp
+}
+
 /** Where a user meets the sentences of which files; the first that fits counts. */
-const PLACES: readonly { readonly heading: string; readonly files: RegExp }[] = [
+const PLACES: readonly Place[] = [
   {
     heading: 'When the plugin starts: its log, `--check`, `docker plugin enable`',
     files:
-      /^plugin\/(config|setting-schemas|stale-socket|admin|service-manager|secret|own-etcd|store|main)\.ts|^src\/store\/(etcd-(process|program|flags)|keyspace|embedded-etcd)\.ts|^src\/linux\/underlay\.ts/,
+      /^plugin\/(config|setting-schemas|stale-socket|admin|service-manager|secret|own-etcd|store|main)\.ts|^src\/store\/(etcd-(process|program|flags)|keyspace|embedded-etcd)\.ts|^src\/linux\/underlay\.ts|^src\/datapath\//,
+  },
+  {
+    heading: '`docker network create`',
+    files: /^(plugin|src\/(control|ipam))\//,
+    says: /^(--(gateway|subnet|ip-range|ipv6|ipam-opt)|-o|vni=)\b/,
   },
   {
     heading: '`docker network create`',
     files:
-      /^plugin\/(network-driver|network-subnet|asked-addresses|ipam-driver|pool-wishes|options)\.ts|^src\/ipam\/(choose|first|free|subnet)|^src\/control\/(decide-subnet6?|free-prefix6|ipv6-halves|overlay-pool6|overlays|networks|subnets|subnet-names|taken)\.ts|^src\/store\/(allocate|overlay-name|write-config)\.ts/,
+      /^plugin\/(network-driver|network-subnet|asked-addresses|ipam-driver|pool-wishes|options)\.ts|^src\/ipam\/(choose|first|free|subnet-length)|^src\/control\/(decide-subnet6?|free-prefix6|given-back|ipv6-halves|overlay-pool6|overlays|networks|refuse-other-lengths|subnets|subnet-names|taken|vni-of-overlay)\.ts|^src\/store\/(allocate|overlay-name|write-config)\.ts/,
   },
   {
     heading: '`docker run`, `start`, `network connect`',
-    files:
-      /^plugin\/port-wishes|^src\/ipam\/address|^src\/control\/|^src\/linux\/(veth|publish|reserved)|^src\/datapath\//,
+    files: /^plugin\/port-wishes|^src\/ipam\/|^src\/control\/|^src\/linux\/(veth|publish|reserved)/,
   },
   { heading: 'Any command', files: /^/ },
 ]
 
 /** What to do stands behind a semicolon, a colon or a dash, and begins with one of these words. */
 const REMEDY =
-  /(?:[;:,] | (?=such as))(?=(?:a (?:longer|shorter)|add|an overlay made|choose|compact|create|did you mean|docker|free|give|if that|install|iproute2|join|leave|let|make|name|publish|remove|run|see|set|start|stop|such as|take|try|use|write)\b|‹(?:choice|hint|remedy|wanted)›)/
+  /(?:[;:,] | (?=such as))(?=(?:a (?:longer|shorter)|add|an overlay made|choose|compact|create|did you mean|docker|free|give|if that|install|iproute2|join|leave|let|make|move|name|put|publish|remove|run|see|set|start|stop|such as|take|try|use|write)\b|‹(?:choice|hint|remedy|wanted)›)/
 
 /** A sentence, cut into what is the matter and what to do. */
 export interface CatalogueEntry extends ErrorSentence {
@@ -98,7 +109,9 @@ export function errorEntries(): CatalogueEntry[] {
 }
 
 function entryOf(sentence: ErrorSentence): CatalogueEntry {
-  const place = PLACES.find(({ files }) => files.test(sentence.file))!.heading
+  const { file, text } = sentence
+  const fits = ({ files, says }: Place): boolean => files.test(file) && (says?.test(text) ?? true)
+  const place = PLACES.find(fits)!.heading
   const cut = REMEDY.exec(sentence.text)
   if (cut === null) return { ...sentence, place, cause: sentence.text, remedy: null }
   const remedy = sentence.text.slice(cut.index + cut[0].length)
@@ -110,8 +123,8 @@ export function errorCatalogue(entries: readonly CatalogueEntry[]): string {
   const codes = ERROR_CODES.map((code) => {
     return `| \`${code}\` | ${MEANINGS[code].cause} | ${MEANINGS[code].remedy} |\n`
   })
-  const places = PLACES.filter(({ heading }) => entries.some(({ place }) => place === heading))
-  const sections = places.map(({ heading }) => {
+  const headings = new Set(PLACES.map(({ heading }) => heading))
+  const sections = [...headings].map((heading) => {
     const rows = entries
       .filter(({ place }) => place === heading)
       .map(({ cause, remedy, codes: [code] }) => {
@@ -127,8 +140,9 @@ Docker shows the plugin's sentence behind its own words:
 Error response from daemon: NetworkDriver.CreateNetwork: -o mtu=9000 is not possible: …
 \`\`\`
 
-The sentence says what is the matter and what to do. This page holds all of them, for a search; what differs from case to
-case stands in ‹angle quotes›. The same sentence is in the plugin's log, with its code.
+The sentence says what is the matter and what to do. They are here for a search: those that the plugin writes itself, one
+that has several forms mostly in each of them. What differs from case to case stands in ‹angle quotes›, among it the words
+of etcd, the kernel and other programs. The same sentence is in the plugin's log, with its code.
 
 ## Codes
 

@@ -95,7 +95,10 @@ export class Controller {
   readonly #config: ConfigKeeper
   readonly #guard: WipeGuard
   readonly #hazardLog: ProblemLog
-  #facts: HostFacts | OverlayError = new OverlayError('host_state', 'overlay-ts is still starting')
+  #facts: HostFacts | OverlayError = new OverlayError(
+    'host_state',
+    'overlay-ts is still starting; try again in a few seconds',
+  )
   #view: {
     readonly raw: ClusterView
     readonly facts: HostFacts

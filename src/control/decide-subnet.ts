@@ -57,7 +57,10 @@ export function decideSubnet(
   keys: Keyspace,
 ): Decision<GrantedSubnet> {
   if (!view.config) {
-    throw new OverlayError('store_unavailable', 'the cluster has no configuration in etcd yet')
+    throw new OverlayError(
+      'store_unavailable',
+      'the cluster has no configuration in etcd yet; try again in a few seconds',
+    )
   }
   switch (wish.kind) {
     case 'pooled':

@@ -146,7 +146,7 @@ export class Publisher {
     if (this.#stopped) return
     const { state, since } = this.#options.mirror.status()
     if (state !== 'up') {
-      const sentence = `etcd is not reached, since ${since.toISOString()}`
+      const sentence = `etcd is not reached, since ${since.toISOString()}; see that it runs and that ETCD_ENDPOINTS is right`
       throw new OverlayError('store_unavailable', sentence)
     }
     this.#refuseClone()

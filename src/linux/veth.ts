@@ -44,7 +44,7 @@ export async function addVeth(
   const reason = stderr.trim().replace('RTNETLINK answers: ', '')
   throw new OverlayError(
     isTaken ? 'conflict' : 'host_state',
-    `ip ${args.join(' ')}: ${reason}${isTaken ? `: another link is named ${host} or ${container}` : ''}`,
+    `ip ${args.join(' ')}: ${reason}${isTaken ? `: another link is named ${host} or ${container}; remove it (ip link del) and start the container again` : ''}`,
   )
 }
 

@@ -42,7 +42,7 @@ test('a program that does not know its host yet counts what it can, and says why
       [metrics.storeConnected, metrics.storeProblems, metrics.dockerConnected, metrics.networks],
       [false, 0, true, 1],
     )
-    assert.equal(controller.notReady(), 'overlay-ts is still starting')
+    assert.equal(controller.notReady(), 'overlay-ts is still starting; try again in a few seconds')
     await assert.rejects(stateOf(report), { code: 'host_state', message: /still starting/ })
   } finally {
     await rm(stateDir, { recursive: true })

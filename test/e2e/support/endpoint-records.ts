@@ -27,8 +27,8 @@ interface JournalEndpoint {
 }
 
 /** The JSON files of a folder of STATE_DIR. A file that vanishes while they are read is none of them. */
-export function journalFiles<T>(host: DockerHost, folder: string): T[] {
-  const dir = join(host.stateDir, folder)
+export function journalFiles<T>(host: DockerHost, folder: string, stateDir = host.stateDir): T[] {
+  const dir = join(stateDir, folder)
   return readdirSync(dir)
     .filter((name) => name.endsWith('.json'))
     .flatMap((name) => {
@@ -42,9 +42,13 @@ export function journalFiles<T>(host: DockerHost, folder: string): T[] {
 }
 
 /** All endpoints of overlay-ts's networks on a host. */
-export async function endpointRecords(lab: Lab, host: DockerHost): Promise<EndpointRecords> {
-  const journal = journalFiles<JournalEndpoint>(host, 'endpoints')
-  const networks = journalFiles<{ id: string; subnet: string }>(host, 'networks')
+export async function endpointRecords(
+  lab: Lab,
+  host: DockerHost,
+  stateDir = host.stateDir,
+): Promise<EndpointRecords> {
+  const journal = journalFiles<JournalEndpoint>(host, 'endpoints', stateDir)
+  const networks = journalFiles<{ id: string; subnet: string }>(host, 'networks', stateDir)
   return {
     docker: await dockerLines(host, new Set(networks.map(({ id }) => id))),
     journal: journal.map(({ id, address }) => `${id} ${address.split('/')[0]}`).sort(),
@@ -53,11 +57,15 @@ export async function endpointRecords(lab: Lab, host: DockerHost): Promise<Endpo
 }
 
 /** Waits until all three say the same, and gives it. */
-export async function agreedEndpoints(lab: Lab, host: DockerHost): Promise<readonly Line[]> {
+export async function agreedEndpoints(
+  lab: Lab,
+  host: DockerHost,
+  stateDir = host.stateDir,
+): Promise<readonly Line[]> {
   let agreed: readonly Line[] = []
   await eventually(
     async () => {
-      const { docker, journal, etcd } = await endpointRecords(lab, host)
+      const { docker, journal, etcd } = await endpointRecords(lab, host, stateDir)
       assert.deepEqual(journal, docker, `journal and Docker of host ${host.name}`)
       assert.deepEqual(etcd, journal, `etcd and journal of host ${host.name}`)
       agreed = docker
@@ -78,9 +86,9 @@ export async function cables(host: DockerHost): Promise<number> {
 }
 
 /** The addresses that the journal holds as given out, without gateways and reservations. */
-export function addressesInUse(host: DockerHost): string[] {
+export function addressesInUse(host: DockerHost, stateDir = host.stateDir): string[] {
   type Held = { addresses: { uses: { address: string; purpose: string }[] } | null }
-  return journalFiles<Held>(host, 'subnets')
+  return journalFiles<Held>(host, 'subnets', stateDir)
     .flatMap(({ addresses }) => addresses?.uses ?? [])
     .filter(({ purpose }) => purpose === 'endpoint')
     .map(({ address }) => address)

@@ -23,6 +23,12 @@ export async function pushVersion(host: DockerHost, name: string, version: strin
   await host.docker('plugin', 'rm', name)
 }
 
+/** STATE_DIR of a managed plugin: the folder that Docker keeps for it. */
+export async function managedStateDir(host: DockerHost, name: string): Promise<string> {
+  const id = await host.docker('plugin', 'inspect', '-f', '{{.Id}}', name)
+  return host.machine.path('docker', 'plugins', id.trim(), 'propagated-mount')
+}
+
 /** The version that serves now. @throws when none does */
 export async function runningVersion(host: DockerHost): Promise<string> {
   return (JSON.parse(await host.admin('/v1/state')) as { version: string }).version

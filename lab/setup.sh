@@ -18,7 +18,7 @@ fail() {
 # program:package, in Debian's names. build tools and python3 compile raw-socket (node-gyp).
 PARTS='dockerd:docker.io docker:docker.io containerd:docker.io etcd:etcd-server etcdctl:etcd-client
   ip:iproute2 bridge:iproute2 nft:nftables iptables:iptables conntrack:conntrack
-  busybox:busybox-static nsenter:util-linux setpriv:util-linux ps:procps
+  busybox:busybox-static ping:iputils-ping nsenter:util-linux setpriv:util-linux ps:procps
   systemctl:systemd systemd-analyze:systemd docker-compose:docker-compose curl:curl
   tshark:tshark tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 sockperf:sockperf socat:socat
   docker-registry:docker-registry

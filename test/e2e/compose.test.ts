@@ -48,6 +48,14 @@ describe('Compose on two Docker hosts', { concurrency: false }, () => {
     const [row] = (await rows()).split('\n')
     // The database saw the web service's own address, and that one the visitor's.
     assert.equal(row, `${(await webAddresses())[0]} ${back.ip}`)
+    // The file's driver_opts.
+    for (const [host, service] of [
+      [front, 'web'],
+      [back, 'db'],
+    ] as const) {
+      const mtu = await on(host, BOOK, `exec -T ${service} cat /sys/class/net/eth0/mtu`)
+      assert.equal(mtu, '1400', service)
+    }
   })
 
   inLab('an alias and the name of a service are known on their host', async () => {

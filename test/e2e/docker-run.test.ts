@@ -11,7 +11,7 @@ import { eventually } from '../support/wait.ts'
 import { assertReaches, assertSilent, type Asker } from './support/answers.ts'
 import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
-import { sendUncut } from './support/path-mtu.ts'
+import { pingUncut, sendUncut } from './support/path-mtu.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { resolvedIn } from './support/resolved-in.ts'
 import { subnetOf } from './support/subnet-of.ts'
@@ -19,9 +19,10 @@ import { subnetOf } from './support/subnet-of.ts'
 /** One pooled, one with Docker's own IPAM. */
 const NETWORKS = ['web', 'app'] as const
 
-/** Answers every question for an IPv4 address with 192.0.2.7, and any other with nothing (RFC 1035 section 4). */
+/** Answers every question for an IPv4 address with 192.0.2.7, and any other with nothing (RFC 1035 section 4); notes who asks. */
 const DNS_SERVER = `cat >/bin/answer <<'END'
 #!/bin/sh
+echo $SOCAT_PEERADDR >>/tmp/askers
 q=$(dd bs=512 count=1 2>/dev/null | xxd -p -c 512)
 case $q in *00010001) count=0001 record=c00c000100010000003c0004c0000207;; *) count=0000 record=;; esac
 printf '%s' "\${q:0:4}81800001\${count}00000000\${q:24}$record" | xxd -r -p
@@ -149,12 +150,14 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
   inLab('names: --name, --hostname, --network-alias, --link and --add-host', async () => {
     const named = await on('web', 'named', argv`--network-alias db --network-alias store`)
     const words = argv`--link named:linked --add-host far:${peerIp} --hostname chosen`
-    await a.docker(...argv`run -d --name asker --network web ${words} ${IMAGE}`)
+    const network = 'name=web,alias=written,driver-opt=any=thing'
+    await a.docker(...argv`run -d --name asker --network ${network} ${words} ${IMAGE}`)
     const asker = a.container('asker')
     assert.equal(await asker.exec('hostname'), 'chosen')
     for (const name of ['named', 'db', 'store', 'linked']) {
       assert.deepEqual(await resolvedIn(asker, name), [await named.ip()])
     }
+    assert.deepEqual(await resolvedIn(named, 'written'), [await asker.ip()])
     assert.match(await asker.exec('cat', '/etc/hosts'), new RegExp(`^${peerIp}\\s+far$`, 'm'))
     await Promise.all([named.remove(), asker.remove()])
   })
@@ -169,6 +172,8 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
         async () => assert.deepEqual(await resolvedIn(asker, 'any.test'), ['192.0.2.7']),
         { what: 'the name server on the other host', timeout: 30_000 },
       )
+      const askers = await server.exec('sort', '-u', '/tmp/askers')
+      assert.equal(askers, await asker.ip())
       const resolver = await asker.exec('cat', '/etc/resolv.conf')
       assert.match(resolver, /^search test$/m)
       assert.match(resolver, /^options .*ndots:2/m)
@@ -180,7 +185,10 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
     },
   )
 
-  inLab('--network container: shares the address of another, and goes with it', async () => {
+  inLab('--network none has lo alone, container: the address of another', async () => {
+    const alone = await on('none', 'alone')
+    assert.equal(await alone.exec('ls', '/sys/class/net'), 'lo')
+    await alone.remove()
     const owner = await on('web', 'owner')
     await a.docker(...argv`run -d --name guest --network container:owner ${IMAGE} sleep 1000`)
     const guest = a.container('guest')
@@ -191,30 +199,36 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
     await Promise.all([guest.remove(), owner.remove()])
   })
 
+  /** A container that has just been started may not listen yet. */
+  function untilServing(at: string): Promise<void> {
+    return eventually(async () => assert.equal(await tcpAt(b, at), b.ip), {
+      what: `an answer of ${at}`,
+      timeout: 30_000,
+    })
+  }
+
   inLab(
     '-p in all its forms is shown, and answers the host, its loopback and other hosts',
     async () => {
-      const words = argv`-p 8081:80 -p 127.0.0.1:8082:80 -p ${a.ip}:8083:80 -p 8090-8095:80 -p 8101-8102:80-81 -p 80
+      const words = argv`-p 8081:80 -p 127.0.0.1:8082:80 -p ${a.ip}:8083:80 -p 8090-8095:80 -p 8101-8102:80-81 -p 80 -p 0:80
       -p 8007:7/udp -p ${a.ip}::7/udp -p 0.0.0.0:8008:7 -p [::1]:8085:80`
       const server = await on('web', 'server', words)
       const ports = await publishedPorts(server)
       const http = ports['80/tcp']!
       const chosen = http.filter((at) => !/:(8081|8082|8083|8101)$/.test(at))
-      assert.equal(chosen.length, 2, http.join(' '))
+      assert.equal(chosen.length, 3, http.join(' '))
       assert.ok(
         chosen.some((at) => /:809[0-5]$/.test(at)),
         'one of the range',
       )
       assert.deepEqual(ports['81/tcp'], ['0.0.0.0:8102'])
       // docker ps and docker port say the same as inspect.
-      const ps = await a.docker('ps', '--filter', 'name=server', '--format', '{{.Ports}}')
+      const shown = await a.docker('ps', '--filter', 'name=server', '--format', '{{.Ports}}')
       for (const [inner, outer] of Object.entries(ports)) {
         const port = await a.docker('port', 'server', inner)
         const lines = port.split('\n').filter((line) => !line.includes('::'))
         assert.deepEqual(lines.toSorted(), outer.toSorted())
-        if (inner !== '80/tcp' && inner !== '81/tcp') {
-          for (const at of outer) assert.ok(ps.includes(at.split(':')[1]!), `${at} in ${ps}`)
-        }
+        for (const at of outer) assert.ok(shown.split(', ').includes(`${at}->${inner}`), shown)
       }
 
       const gateway = await a.docker(
@@ -222,6 +236,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       )
       const portsOf = (all: readonly string[], local: boolean): string[] =>
         all.filter((at) => at.startsWith('127.') === local).map((at) => at.split(':')[1]!)
+      await untilServing(`${a.ip}:8081`)
       for (const port of portsOf(http, false)) {
         assert.equal(await tcpAt(b, `${a.ip}:${port}`), b.ip, port)
         assert.equal(await tcpAt(peer, `${a.ip}:${port}`), b.ip, port)
@@ -233,8 +248,11 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       }
       assert.equal(await tcpAt(b, `${a.ip}:8082`), '', 'loopback only')
       for (const at of ports['7/udp']!) {
-        assert.equal(await udpAt(b, `${a.ip}:${at.split(':')[1]}`), b.ip)
+        const port = at.split(':')[1]!
+        assert.equal(await udpAt(b, `${a.ip}:${port}`), b.ip)
+        assert.equal(await udpAt(a, `${a.ip}:${port}`), a.ip)
       }
+      assert.equal(await udpAt(a, '127.0.0.1:8007'), gateway)
       assert.equal(await tcpAt(b, `${a.ip}:8102`), '', 'nobody listens there')
 
       // Hairpin: the container itself, one beside it in its network and one in another.
@@ -253,7 +271,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       await a.docker('rm', '-f', 'sctp')
       // Published again after a restart, and no more once the container is gone.
       await a.docker('restart', '-t', '5', 'server')
-      assert.equal(await tcpAt(b, `${a.ip}:8081`), b.ip)
+      await untilServing(`${a.ip}:8081`)
       await Promise.all([server, beside, other].map((each) => each.remove()))
       assert.equal(await tcpAt(b, `${a.ip}:8081`), '')
     },
@@ -267,7 +285,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       const ports = await publishedPorts(server)
       assert.deepEqual(Object.keys(ports).toSorted(), ['7/udp', '80/tcp'])
       const [tcp, udp] = [ports['80/tcp']![0]!, ports['7/udp']![0]!].map((at) => at.split(':')[1]!)
-      assert.equal(await tcpAt(b, `${a.ip}:${tcp}`), b.ip)
+      await untilServing(`${a.ip}:${tcp}`)
       assert.equal(await udpAt(b, `${a.ip}:${udp}`), b.ip)
       await a.docker('network', 'disconnect', 'web', 'server')
       assert.equal(await tcpAt(b, `${a.ip}:${tcp}`), b.ip)
@@ -328,6 +346,8 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       for (const there of [to, await peer.ip(network)]) {
         await sendUncut(left, there, 1450)
         assert.match(await refusalOf(sendUncut(left, there, 1451)), /Message too long/)
+        await pingUncut(left, there, 1450)
+        assert.match(await refusalOf(pingUncut(left, there, 1451)), /message too long, mtu=1450/)
       }
       await Promise.all([left.remove(), right.remove()])
     }

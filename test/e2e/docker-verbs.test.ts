@@ -82,8 +82,32 @@ describe('the verbs and flags of docker network, on two Docker hosts', () => {
     }
     await assertNothingLeft('slip')
     // Docker's own keys are not ours to judge.
-    await createNetwork(a, 'keys', argv`-o com.docker.network.bridge.name=x -o gateway=docker`)
+    await createNetwork(a, 'keys', argv`-o com.docker.network.bridge.name=x`)
     await a.docker('network', 'rm', 'keys')
+  })
+
+  inLab('create -o gateway=docker leaves the way out and the ports to Docker', async () => {
+    await createNetwork(a, 'ways', argv`${OURS} --ipam-opt overlay=ways -o gateway=docker`)
+    const server = await a.run('server', { network: 'ways', options: argv`-p 8080:80` })
+    const format = '{{(index .IPAM.Config 0).Gateway}}'
+    const gateway = await a.docker('network', 'inspect', '-f', format, 'docker_gwbridge')
+    const routes = await inside(server, ['ip route show default'])
+    assert.match(routes, new RegExp(`^default via ${gateway} dev eth1\\s*$`))
+    assert.match(await a.docker('port', 'server', '80/tcp'), /^0\.0\.0\.0:8080$/m)
+    const shown = await a.docker('ps', '--filter', 'name=server', '--format', '{{.Ports}}')
+    assert.match(shown, /0\.0\.0\.0:8080->80\/tcp/)
+    // Through Docker's bridge the world sees the host.
+    const outside = await b.run('outside', { network: 'host' })
+    await assertReaches(server, [b.ip], a.ip)
+    await eventually(
+      async () => {
+        const url = `http://${a.ip}:8080/cgi-bin/name`
+        assert.equal(await b.exec(...argv`timeout 3 busybox wget -q -O - ${url}`), 'server')
+      },
+      { what: 'the published port to answer', timeout: 30_000 },
+    )
+    await Promise.all([server.remove(), outside.remove()])
+    await a.docker('network', 'rm', 'ways')
   })
 
   inLab('create -o vni= and --ipam-opt vni= choose the VNI of a new overlay', async () => {

@@ -180,6 +180,13 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     const again = await place(a, 'shared', 'again', argv`--ip6 ${wanted}`)
     assert.equal(again.ip6, wanted)
     await again.container.remove()
+    // And of a container that runs already.
+    const { container } = await place(a, 'web', 'mover')
+    await a.docker('network', 'connect', '--ip6', wanted, 'shared', 'mover')
+    const [ip, ip6] = [await container.ip('shared'), await container.ip6('shared')]
+    assert.equal(ip6, wanted)
+    await assertConnected([{ network: 'shared', host: a, container, ip, ip6 }, placed.shared[2]])
+    await container.remove()
   })
 
   inLab('take the part of a pool, the gateway and the reservations they are given', async () => {
@@ -197,20 +204,27 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     await Promise.all(lab.hosts.map((host) => host.docker('network', 'rm', 'parts')))
   })
 
-  inLab('are made by a Compose file that enables IPv6', async () => {
+  inLab('are made by a Compose file, with the MTU and the fixed address it gives', async () => {
+    const [pool, pool6] = ['10.66.0.0/16', 'fd00:66::/48']
+    const config = [{ subnet: pool }, { subnet: pool6, ip_range: 'fd00:66:0:7::/64' }]
     const composed = {
       name: 'composed',
       driver: 'overlay-ts',
+      driver_opts: { 'com.docker.network.driver.mtu': '1400' },
       enable_ipv6: true,
-      ipam: { driver: 'overlay-ts', options: { overlay: 'composed' } },
+      ipam: { driver: 'overlay-ts', options: { overlay: 'composed' }, config },
     }
-    const service = { image: IMAGE, container_name: 'service', networks: ['composed'] }
+    const networks = { composed: { ipv6_address: 'fd00:66:0:7::77' } }
+    const service = { image: IMAGE, container_name: 'service', networks }
     const project = { version: '2.4', services: { service }, networks: { composed } }
     const folder = writeProject(a, 'six', project)
     await compose(a, folder, { words: 'up -d' })
-    await createNetwork(b, 'composed', argv`${OURS} --ipam-opt overlay=composed --ipv6`)
+    const words = argv`${OURS} --ipam-opt overlay=composed --ipv6 --subnet ${pool} --subnet ${pool6}`
+    await createNetwork(b, 'composed', words)
     const [container, far] = [a.container('service'), await place(b, 'composed')]
     const [ip, ip6] = [await container.ip(), await container.ip6()]
+    assert.equal(ip6, 'fd00:66:0:7::77')
+    assert.equal(await container.exec('cat', '/sys/class/net/eth0/mtu'), '1400')
     await assertConnected([{ network: 'composed', host: a, container, ip, ip6 }, far])
     await far.container.remove()
     await b.docker('network', 'rm', 'composed')

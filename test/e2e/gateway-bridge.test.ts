@@ -132,6 +132,38 @@ describe('a network that is its own way out, on two Docker hosts', () => {
     assert.equal(await ask(there, `${here.ip}:${port}`, 'name'), 'web')
   })
 
+  inLab('publishes what is exposed with -P, and at a free port with -p 0:', async () => {
+    const before = await publishedPorts(here)
+    const options = argv`-P --expose 80 --expose ${PEER_PORT}/udp -p 0:${PEER_PORT}`
+    const all = await here.run('all', { network: 'out', options })
+    const { endpoints } = JSON.parse(await here.admin('/v1/state')) as {
+      endpoints: {
+        address: string
+        ports: { protocol: string; port: number; hostPort: number }[]
+      }[]
+    }
+    const ip = await all.ip('out')
+    const { ports } = endpoints.find(({ address }) => address.startsWith(`${ip}/`))!
+    const at = new Map(
+      ports.map(({ protocol, port, hostPort }) => [
+        `${port}/${protocol}`,
+        `${here.ip}:${hostPort}`,
+      ]),
+    )
+    assert.deepEqual([...at.keys()].toSorted(), ['7/tcp', '7/udp', '80/tcp'])
+    await eventually(
+      async () => {
+        assert.equal(await ask(there, at.get('80/tcp')!, 'name'), 'all')
+        const peer = argv`timeout 3 socat -u TCP4:${at.get('7/tcp')!} -`
+        assert.equal(await there.exec(...peer), there.ip)
+        assert.equal(await askUdp(there, at.get('7/udp')!), there.ip)
+      },
+      { what: 'the three ports to answer', timeout: 30_000 },
+    )
+    await all.remove()
+    assert.deepEqual(await publishedPorts(here), before)
+  })
+
   inLab(
     'refuses a port that is in use with its number, and lets go of what it had taken',
     async () => {

@@ -11,7 +11,8 @@ import { explainFailure } from '../support/lab.ts'
 import { eventually, waitFor } from '../support/wait.ts'
 import { answersFrom, assertReaches, seenAs } from './support/answers.ts'
 import { createForm, FORMS, type NetworkForm } from './support/network-forms.ts'
-import { learnedMtu, sendUncut } from './support/path-mtu.ts'
+import { learnedMtu, pingUncut, sendUncut } from './support/path-mtu.ts'
+import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
 /** A host whose way to the others is narrower: its containers are reached through 1400 − 50 bytes. */
@@ -111,13 +112,18 @@ describe('containers on three Docker hosts', () => {
   })
 
   inLab('are reached by other hosts, which show up as the .0 of their subnet', async () => {
-    for (const form of FORMS) {
-      const host = lab.host('96')
+    const assertBothWays = async (form: NetworkForm, host: DockerHost): Promise<void> => {
       const { leased } = await subnetOf(lab, host, form)
       const zero = leased.split('/')[0]!
-      await assertReaches(host, [on(form, '98').ip, on(form, NARROW).ip], zero)
-      for (const { container } of placed[form]) await container.ping(zero)
+      const away = placed[form].filter(({ container }) => container.host !== host)
+      await assertReaches(
+        host,
+        away.map(({ ip }) => ip),
+        zero,
+      )
+      await Promise.all(placed[form].map(({ container }) => container.ping(zero)))
     }
+    await Promise.all(FORMS.flatMap((form) => lab.hosts.map((host) => assertBothWays(form, host))))
   })
 
   inLab('reach out through docker_gwbridge and are reached at published ports', async () => {
@@ -158,6 +164,14 @@ describe('containers on three Docker hosts', () => {
         },
         { what: 'the answer to what is too big', timeout: 30_000 },
       )
+      // The one beside it has not been told yet.
+      const beside = placed[form].find(
+        (other) => other.container.host === container.host && other.container !== container,
+      )!
+      await pingUncut(beside.container, narrow.ip, 1350)
+      assert.equal(await learnedMtu(beside.container, narrow.ip), null)
+      const said = await refusalOf(pingUncut(beside.container, narrow.ip, 1351))
+      assert.match(said, /Frag needed and DF set \(mtu = 1350\)/)
 
       await narrow.container.host.docker(...argv`exec -d ${narrow.container.name} iperf3 -s -1`)
       const report = await waitFor(

@@ -17,6 +17,14 @@ export async function sendUncut(from: Container, to: string, size: number): Prom
   await inside(from, [`{ ${zeros}; sleep 0.5; } | socat -u -b 9000 - ${address(to)}`])
 }
 
+/**
+ * What iputils' `ping -M do` says, as a user types it, of one packet of `size` bytes (with its headers) over IPv4.
+ * @throws OverlayError host_state where it is not answered, with what was said
+ */
+export async function pingUncut(from: Container, to: string, size: number): Promise<string> {
+  return inside(from, [`ping -M do -n -c 1 -W 5 -s ${size - UNCUT[4].headers} ${to}`])
+}
+
 /** The MTU that the container has been told of on its way to an address, null when it was told none. */
 export async function learnedMtu(from: Container, to: string): Promise<number | null> {
   const found = /\bmtu (\d+)/.exec(await inside(from, [`ip route get ${to}`]))

@@ -7,11 +7,10 @@ import { containsIp, formatCidr, overlaps, parseCidr } from '../../src/net/cidr.
 import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts'
 import { macOfIpv4 } from '../../src/net/mac.ts'
 import { explainFailure } from '../support/lab.ts'
-import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
-import { learnedMtu, sendUncut } from './support/path-mtu.ts'
+import { learnedMtu, untilToldMtu } from './support/path-mtu.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
@@ -189,13 +188,7 @@ describe('addresses on two Docker hosts', () => {
     await thin.ping(await wide.ip(), { size: 1400 })
     // What may not be cut is answered with the size that passes, and from then on cut by its sender.
     assert.equal(await learnedMtu(wide, ip), null)
-    await eventually(
-      async () => {
-        await sendUncut(wide, ip, 1281)
-        assert.equal(await learnedMtu(wide, ip), 1280)
-      },
-      { what: 'the answer to what is too big', timeout: 30_000 },
-    )
+    await untilToldMtu(wide, ip, 1280)
     await wide.ping(ip, { size: 1400 })
     await removeAll(a, ['thin'])
     await removeAll(b, ['wide'])

@@ -7,7 +7,7 @@ import { IMAGE, udpQuestion } from '../../lab/image.ts'
 import { Lab } from '../../lab/lab.ts'
 import { messageOf } from '../../src/errors.ts'
 import { explainFailure } from '../support/lab.ts'
-import { eventually } from '../support/wait.ts'
+import { eventually, waitFor } from '../support/wait.ts'
 import { assertReaches, assertSilent, type Asker } from './support/answers.ts'
 import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
@@ -89,8 +89,11 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
     for (const end of [argv`stop -t 5`, argv`kill`]) {
       const ips = Object.values(await life.networks())
       await a.docker(...end, 'life')
+      // docker may say that a container is stopped before it has left its networks.
+      await eventually(async () => assert.deepEqual(await life.networks(), nowhere), {
+        what: 'the container to have left its networks',
+      })
       await assertSilent(peer, ips)
-      assert.deepEqual(await life.networks(), nowhere)
       await a.docker('start', 'life')
       await both()
     }
@@ -200,8 +203,8 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
   })
 
   /** A container that has just been started may not listen yet. */
-  function untilServing(at: string): Promise<void> {
-    return eventually(async () => assert.equal(await tcpAt(b, at), b.ip), {
+  function untilServing(at: string, ask = tcpAt): Promise<void> {
+    return eventually(async () => assert.equal(await ask(b, at), b.ip), {
       what: `an answer of ${at}`,
       timeout: 30_000,
     })
@@ -249,7 +252,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       assert.equal(await tcpAt(b, `${a.ip}:8082`), '', 'loopback only')
       for (const at of ports['7/udp']!) {
         const port = at.split(':')[1]!
-        assert.equal(await udpAt(b, `${a.ip}:${port}`), b.ip)
+        await untilServing(`${a.ip}:${port}`, udpAt)
         assert.equal(await udpAt(a, `${a.ip}:${port}`), a.ip)
       }
       assert.equal(await udpAt(a, '127.0.0.1:8007'), gateway)
@@ -286,7 +289,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       assert.deepEqual(Object.keys(ports).toSorted(), ['7/udp', '80/tcp'])
       const [tcp, udp] = [ports['80/tcp']![0]!, ports['7/udp']![0]!].map((at) => at.split(':')[1]!)
       await untilServing(`${a.ip}:${tcp}`)
-      assert.equal(await udpAt(b, `${a.ip}:${udp}`), b.ip)
+      await untilServing(`${a.ip}:${udp}`, udpAt)
       await a.docker('network', 'disconnect', 'web', 'server')
       assert.equal(await tcpAt(b, `${a.ip}:${tcp}`), b.ip)
       await assertBothWays(server, 'app')
@@ -301,11 +304,13 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
       const ip = await member.ip(network)
       const { leased } = await subnetOf(lab, a, network)
       const zero = leased.split('/')[0]!
-      const seen = await tcpAt(a, `${ip}:80`)
+      const seen = await waitFor(() => tcpAt(a, `${ip}:80`), { what: 'the container to serve' })
       const bridge = await inside(member, ['ip -o address show dev eth1'])
       assert.ok(await isOwnAddress(a, seen), `${seen} is an address of the host`)
       // By its address in the overlay the host sees the container's own.
-      assert.equal(await tcpAt(member, `${zero}:80`), ip)
+      await eventually(async () => assert.equal(await tcpAt(member, `${zero}:80`), ip), {
+        what: "the host's own service to answer",
+      })
       assert.equal(await tcpAt(peer, `${zero}:80`), await peer.ip(network))
       // By its address in the underlay, that of the container on docker_gwbridge.
       const outer = / inet (\S+)\//.exec(bridge)![1]

@@ -13,7 +13,7 @@ import { assertReaches } from './support/answers.ts'
 import { compose, writeProject } from './support/compose.ts'
 import { inside } from './support/inside.ts'
 import { createNetwork } from './support/network-forms.ts'
-import { learnedMtu, sendUncut } from './support/path-mtu.ts'
+import { sendUncut, untilToldMtu } from './support/path-mtu.ts'
 import { assertConnected, place, type Placed } from './support/placed.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf, type SubnetOfNetwork } from './support/subnet-of.ts'
@@ -241,13 +241,7 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
     await near.container.ping(far.ip6, { size: 1450 - 48 })
     assert.match(await refusalOf(sendUncut(near.container, far.ip6, 1451)), /Message too long/)
     await assertConnected([wide, thin])
-    await eventually(
-      async () => {
-        await sendUncut(wide.container, thin.ip6, 1281)
-        assert.equal(await learnedMtu(wide.container, thin.ip6), 1280)
-      },
-      { what: 'the answer "packet too big"', timeout: 30_000 },
-    )
+    await untilToldMtu(wide.container, thin.ip6, 1280)
     await wide.container.ping(thin.ip6, { size: 1400 })
     await Promise.all([wide, thin].map(({ container }) => container.remove()))
     await Promise.all(lab.hosts.map((host) => host.docker('network', 'rm', 'thin')))

@@ -8,10 +8,10 @@ import { Lab } from '../../lab/lab.ts'
 import { containsIp, parseCidr } from '../../src/net/cidr.ts'
 import { parseIpv4 } from '../../src/net/ipv4.ts'
 import { explainFailure } from '../support/lab.ts'
-import { eventually, waitFor } from '../support/wait.ts'
+import { waitFor } from '../support/wait.ts'
 import { answersFrom, assertReaches, seenAs } from './support/answers.ts'
 import { createForm, FORMS, type NetworkForm } from './support/network-forms.ts'
-import { learnedMtu, pingUncut, sendUncut } from './support/path-mtu.ts'
+import { learnedMtu, pingUncut, sendUncut, untilToldMtu } from './support/path-mtu.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
@@ -157,13 +157,7 @@ describe('containers on three Docker hosts', () => {
       const narrow = on(form, NARROW)
       await sendUncut(container, narrow.ip, 1350)
       assert.equal(await learnedMtu(container, narrow.ip), null)
-      await eventually(
-        async () => {
-          await sendUncut(container, narrow.ip, 1351)
-          assert.equal(await learnedMtu(container, narrow.ip), 1350)
-        },
-        { what: 'the answer to what is too big', timeout: 30_000 },
-      )
+      await untilToldMtu(container, narrow.ip, 1350)
       // The one beside it has not been told yet.
       const beside = placed[form].find(
         (other) => other.container.host === container.host && other.container !== container,

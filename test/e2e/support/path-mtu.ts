@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict'
 import type { Container } from '../../../lab/container.ts'
+import { eventually } from '../../support/wait.ts'
 import { inside } from './inside.ts'
 
 /** What a UDP datagram without cutting is to socat, and what its headers take. IPV6_MTU_DISCOVER (ipv6(7)) has no name there. */
@@ -29,4 +31,15 @@ export async function pingUncut(from: Container, to: string, size: number): Prom
 export async function learnedMtu(from: Container, to: string): Promise<number | null> {
   const found = /\bmtu (\d+)/.exec(await inside(from, [`ip route get ${to}`]))
   return found === null ? null : Number(found[1])
+}
+
+/** Sends packets of one byte more than `mtu` until the container has been told of it; from then on its kernel sends none. */
+export function untilToldMtu(from: Container, to: string, mtu: number): Promise<void> {
+  return eventually(
+    async () => {
+      if ((await learnedMtu(from, to)) === null) await sendUncut(from, to, mtu + 1)
+      assert.equal(await learnedMtu(from, to), mtu)
+    },
+    { what: 'the answer to what is too big', timeout: 30_000 },
+  )
 }

@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { argv } from '../../lab/argv.ts'
+import type { Container } from '../../lab/container.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
 import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { waitFor } from '../support/wait.ts'
-import { assertReaches, assertSilent } from './support/answers.ts'
+import {
+  answersFrom,
+  assertReaches,
+  assertSilent,
+  NO_ANSWER,
+  seenAs,
+  type Answer,
+} from './support/answers.ts'
 import { createNetwork } from './support/network-forms.ts'
 
 /** A pooled overlay and a routed one. */
@@ -16,7 +24,7 @@ const NETWORKS = {
 type Name = keyof typeof NETWORKS
 const NAMES = Object.keys(NETWORKS) as Name[]
 
-/** Longer than a look at all rules takes to come by itself would prove nothing: it comes every 30 s. */
+/** From the damage until all is as before. Longer than a look at all rules takes to come by itself would prove nothing: it comes every 30 s. */
 const PROMISED_MS = 10_000
 
 /** What docs/firewalls.md asks for, and nothing else comes in or through. */
@@ -58,6 +66,12 @@ table inet guard {
   }
 }
 END`
+
+/** The same with the line that docs/firewalls.md has for it. */
+const GUARD_WITH_ROOM = GUARD.replace(
+  'hook forward priority filter; policy drop;',
+  '$&\n    iifname "ov-*" oifname "ov-*" accept',
+)
 
 /** As `update-alternatives --set iptables /usr/sbin/iptables-legacy` does, on this machine alone. */
 const OLDER_BACKEND = `cp -a /etc/alternatives "$0"
@@ -109,8 +123,45 @@ describe("two overlays behind their hosts' firewalls", { concurrency: false }, (
     })
   }
 
+  /** What each container must hear of all others: its own overlay, and nothing else. */
+  async function expectations(): Promise<[Container, Record<string, Answer>][]> {
+    const places = lab.hosts.flatMap((host) => NAMES.map((name) => ({ host, name })))
+    const placed = await Promise.all(
+      places.map(async ({ host, name }) => {
+        const container = host.container(name)
+        return { container, name, ip: await container.ip(name) }
+      }),
+    )
+    return placed.map(({ container, name, ip }) => [
+      container,
+      Object.fromEntries(
+        placed
+          .filter((other) => other.ip !== ip)
+          .map((other) => [other.ip, other.name === name ? seenAs(ip) : NO_ANSWER]),
+      ),
+    ])
+  }
+
+  /** The same must be heard by a moment; a question takes a second, since silence has to be waited for. */
+  async function isHeardBy(
+    expected: Awaited<ReturnType<typeof expectations>>,
+    by: number,
+  ): Promise<void> {
+    const ask = async (): Promise<true> => {
+      await Promise.all(
+        expected.map(async ([container, wanted]) =>
+          assert.deepEqual(await answersFrom(container, Object.keys(wanted), 1), wanted),
+        ),
+      )
+      return true
+    }
+    const what = 'each container to hear its own overlay alone'
+    await waitFor(ask, { what, timeout: by - Date.now() })
+    assert.ok(Date.now() < by, `${what}, ${Date.now() - by} ms late`)
+  }
+
   /** Our part of the rules must be there again in the promised time. */
-  async function isMended(host: DockerHost): Promise<void> {
+  async function isMended(host: DockerHost, by = Date.now() + PROMISED_MS): Promise<void> {
     await waitFor(
       async () => {
         const table = await host.exec('nft', 'list', 'table', 'inet', 'overlay-ts')
@@ -119,8 +170,18 @@ describe("two overlays behind their hosts' firewalls", { concurrency: false }, (
         if (saved.includes(':FORWARD DROP')) assert.match(saved, /^-A \S+ -i ov-\S+ -o ov-tun /m)
         return true
       },
-      { what: `the rules of ${host.name} to be mended`, timeout: PROMISED_MS, every: 200 },
+      { what: `the rules of ${host.name} to be mended`, timeout: by - Date.now(), every: 200 },
     )
+  }
+
+  /** Rules and traffic are as before in the promised time from the damage on, and stay so. */
+  async function assertMendedAfter(damage: string): Promise<void> {
+    const expected = await expectations()
+    const by = Date.now() + PROMISED_MS
+    await everywhere((host) => shell(host, damage))
+    await everywhere((host) => isMended(host, by))
+    await isHeardBy(expected, by)
+    await assertApart()
   }
 
   inLab('which refuse by default, with one port open for the tunnel', assertApart)
@@ -132,11 +193,7 @@ describe("two overlays behind their hosts' firewalls", { concurrency: false }, (
     'everything is flushed': 'nft flush ruleset',
   }
   for (const [what, script] of Object.entries(damages)) {
-    inLab(`when ${what}`, async () => {
-      await everywhere((host) => shell(host, script))
-      await everywhere(isMended)
-      await assertApart()
-    })
+    inLab(`when ${what}`, () => assertMendedAfter(script))
   }
 
   inLab('when dockerd makes its rules anew, with either backend of iptables', async () => {
@@ -157,9 +214,7 @@ describe("two overlays behind their hosts' firewalls", { concurrency: false }, (
     const newer = await lab.host('96').exec('iptables', '-S')
     assert.match(newer, /-A DOCKER-USER -i ov-/, 'and the newer one here')
     assert.doesNotMatch(newer, /-A FORWARD -i ov-/, 'what stood in its place is gone')
-    await everywhere((host) => shell(host, 'iptables -F DOCKER-USER'))
-    await everywhere(isMended)
-    await assertApart()
+    await assertMendedAfter('iptables -F DOCKER-USER')
   })
 
   inLab(
@@ -195,6 +250,7 @@ describe("two overlays behind their hosts' firewalls", { concurrency: false }, (
           every: 200,
         }),
       )
+      await assertMendedAfter(GUARD_WITH_ROOM)
     },
   )
 })

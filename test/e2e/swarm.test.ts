@@ -81,6 +81,27 @@ describe('a swarm of two nodes', { concurrency: false }, () => {
     await manager.docker('service', 'rm', 'plain')
   })
 
+  inLab("a service's port is published by the node that runs it, and by no other", async () => {
+    const words = argv`service create -d --no-resolve-image --network shop --endpoint-mode dnsrr --name open`
+    const ingress = manager.docker(...words, ...argv`--publish 8088:80 ${IMAGE}`)
+    const said = await refusalOf(ingress)
+    assert.match(said, /port published with ingress mode can't be used with dnsrr mode/)
+    await manager.docker(
+      ...words,
+      ...argv`--publish mode=host,target=80,published=8088 --constraint node.hostname==host-98 ${IMAGE}`,
+    )
+    await untilPlaced('open', 1)
+    const ask = async (host: DockerHost): Promise<string> =>
+      manager.exec(...argv`timeout 3 busybox wget -q -O - http://${host.ip}:8088/cgi-bin/peer`)
+    await eventually(async () => assert.equal(await ask(worker), manager.ip), {
+      what: 'the published port to answer',
+      timeout: 30_000,
+      every: 300,
+    })
+    await assert.rejects(ask(manager))
+    await manager.docker('service', 'rm', 'open')
+  })
+
   inLab('more tasks and fewer are found under the name', async () => {
     await manager.docker(...argv`service scale -d web=6`)
     await untilPlaced('web', 6)

@@ -6,18 +6,22 @@ import { argv } from '../../lab/argv.ts'
 import type { Container } from '../../lab/container.ts'
 import type { DockerHost } from '../../lab/docker-host.ts'
 import { Lab } from '../../lab/lab.ts'
-import { createManagedPlugin, MANAGED_PLUGIN } from '../../lab/managed-plugin.ts'
+import { MANAGED_PLUGIN } from '../../lab/managed-plugin.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually, waitFor } from '../support/wait.ts'
-import { assertReaches } from './support/answers.ts'
+import { assertBothWays } from './support/both-ways.ts'
 import { cables } from './support/endpoint-records.ts'
-import { attachmentsOf, MANAGED_SETTINGS, pluginMounts } from './support/managed-host.ts'
+import { attachmentsOf, pluginMounts } from './support/managed-host.ts'
+import {
+  CHOSEN_IP,
+  makeManagedPair,
+  PAIR_NETWORKS,
+  startsAnswering,
+} from './support/managed-pair.ts'
 import { managedProcess } from './support/managed-process.ts'
-import { createNetwork, NETWORK_FORMS } from './support/network-forms.ts'
+import { createNetwork } from './support/network-forms.ts'
 import { Traffic } from './support/traffic.ts'
 
-const NETWORKS = ['web', 'chosen'] as const
-const CHOSEN_IP = '10.50.96.77'
 const LIVE = ['--live-restore']
 
 describe('dockerd starts again under a managed plugin', { concurrency: false }, () => {
@@ -34,20 +38,13 @@ describe('dockerd starts again under a managed plugin', { concurrency: false }, 
     near = lab.host('96')
     const far = lab.host('98')
     await explainFailure(lab, async () => {
-      await Promise.all([
-        createManagedPlugin(near, { settings: MANAGED_SETTINGS }),
-        far.startPlugin(),
-      ])
-      for (const host of lab.hosts) {
-        await createNetwork(host, 'web', NETWORK_FORMS.web)
-        await createNetwork(host, 'chosen', argv`--subnet 10.50.${host.name}.0/24`)
-      }
+      await makeManagedPair(near, far)
       a = await near.run('near', {
         network: 'chosen',
         options: argv`--restart always --ip ${CHOSEN_IP}`,
       })
       await near.docker('network', 'connect', 'web', 'near')
-      b = await far.run('far', { network: NETWORKS })
+      b = await far.run('far', { network: PAIR_NETWORKS })
     })
   })
   after(async () => {
@@ -60,16 +57,7 @@ describe('dockerd starts again under a managed plugin', { concurrency: false }, 
       const ips = await a.networks()
       const from = performance.now()
       await near.stopDocker(signal)
-      await near.startDocker()
-      const started = performance.now()
-      await waitFor(() => b.reaches(CHOSEN_IP), {
-        what: 'the container with a restart policy to answer',
-        timeout: 60_000,
-      })
-      const [served, back] = [started, performance.now()].map((at) => (at - from) / 1000)
-      t.diagnostic(
-        `| dockerd ${signal} | served after ${served!.toFixed(1)} s | answered after ${back!.toFixed(1)} s |`,
-      )
+      await startsAnswering(t, `dockerd ${signal}`, { host: near, asker: b, from })
       assert.equal((await a.networks())['chosen'], ips['chosen'])
       assert.notEqual(managedProcess(near), process)
       assert.equal(await pluginMounts(near), mounts)
@@ -128,15 +116,10 @@ describe('dockerd starts again under a managed plugin', { concurrency: false }, 
 
   /** The old container and a new one are reached and reach, in both networks. */
   async function isServed(): Promise<void> {
-    const fresh = await near.run('fresh', { network: NETWORKS })
-    for (const container of [a, fresh]) {
-      for (const name of NETWORKS) {
-        await assertReaches(container, [await b.ip(name)], await container.ip(name))
-        await assertReaches(b, [await container.ip(name)], await b.ip(name))
-      }
-    }
+    const fresh = await near.run('fresh', { network: PAIR_NETWORKS })
+    for (const container of [a, fresh]) await assertBothWays(container, b, PAIR_NETWORKS)
     await fresh.remove()
-    await eventually(async () => assert.equal(await cables(near), NETWORKS.length), {
+    await eventually(async () => assert.equal(await cables(near), PAIR_NETWORKS.length), {
       what: 'no cable to be left but those of the one container',
       timeout: 60_000,
       every: 250,

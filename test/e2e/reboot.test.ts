@@ -6,8 +6,10 @@ import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
+import { assertBothWays } from './support/both-ways.ts'
 import { addressesInUse, agreedEndpoints, cables } from './support/endpoint-records.ts'
 import { createForm, createNetwork } from './support/network-forms.ts'
+import { untilRunning } from './support/until-running.ts'
 
 /** With an address of the container's own choice: what Docker's and what our address management gives out. */
 const PINNED = { shared: '.9', own: '.77.9' } as const
@@ -120,16 +122,7 @@ describe('a machine that boots again', { concurrency: false }, () => {
 
   async function reachesAll(name: string, networks: readonly string[]): Promise<void> {
     const container = near.container(name)
-    await eventually(
-      async () => {
-        const state = await near.docker('inspect', '-f', '{{.State.Running}}', name)
-        assert.equal(state.trim(), 'true')
-      },
-      { what: `${name} to run`, timeout: 60_000, every: 250 },
-    )
-    for (const network of networks) {
-      await assertReaches(container, [await b.ip(network)], await container.ip(network))
-      await assertReaches(b, [await container.ip(network)], await b.ip(network))
-    }
+    await untilRunning(container)
+    await assertBothWays(container, b, networks)
   }
 })

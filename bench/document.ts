@@ -1,6 +1,6 @@
 import type { BenchText } from './bench.ts'
 import { CHARTS } from './charts.ts'
-import { digits, type Figure } from './figure.ts'
+import { digits, withUnit, type Figure } from './figure.ts'
 import {
   comparisonsOf,
   OWN_GOALS,
@@ -103,7 +103,7 @@ function goals(results: Results): string[] {
 /** "0.82 × (≥ 0.70: met)" */
 function said(verdict: Verdict | null, bound: Bound, unit: string): string {
   if (verdict === null) return `not measured${wordsOf(bound) === '' ? '' : ` (${wordsOf(bound)})`}`
-  const value = `${digits(verdict.value)} ${unit}`.trim()
+  const value = withUnit(verdict.value, unit)
   if (verdict.unjudged) return `${value} (${wordsOf(bound)}: not judged, ${verdict.unjudged})`
   if (verdict.met === null) return value
   return verdict.met

@@ -25,3 +25,6 @@ export function digits(value: number): string {
   if (size >= 10) return value.toFixed(1)
   return size >= 0.1 ? value.toFixed(2) : value.toFixed(3)
 }
+
+/** "14.8 ms" */
+export const withUnit = (value: number, unit: string): string => `${digits(value)} ${unit}`.trim()

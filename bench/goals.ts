@@ -1,4 +1,4 @@
-import { digits } from './figure.ts'
+import { digits, withUnit } from './figure.ts'
 import type { ModeName } from './modes.ts'
 import { MODE_TITLES, type Results } from './results.ts'
 import type { SubjectKind } from './subjects/subject.ts'
@@ -183,8 +183,9 @@ export function ratioTo(
 /** null while it is not measured. */
 export function ownVerdict(goal: OwnGoal, results: Results): Verdict | null {
   const name = results.of('ours')[0]
-  const summary = name === undefined ? null : results.summary(goal.figure, name, goal.mode)
-  if (name === undefined || summary === null) return null
+  if (name === undefined) return null
+  const summary = results.summary(goal.figure, name, goal.mode)
+  if (summary === null) return null
   const value = summary.median
   const met = isWithin(value, goal)
   if (met && goal.given) {
@@ -231,9 +232,7 @@ export function missedGoals(results: Results): string[] {
     const verdict = ownVerdict(goal, results)
     const mode = goal.mode === null ? '' : `, ${MODE_TITLES[goal.mode]}`
     return verdict?.met === false
-      ? [
-          `${goal.what}${mode}: ${`${digits(verdict.value)} ${goal.unit}`.trim()} (${wordsOf(goal)})`,
-        ]
+      ? [`${goal.what}${mode}: ${withUnit(verdict.value, goal.unit)} (${wordsOf(goal)})`]
       : []
   })
   return [...ratios, ...own]

@@ -30,7 +30,8 @@ const ORDERED = new Set(['== nftables', '== iptables'])
 /**
  * Everything a network plugin can leave behind on a host, as text that is the same whenever the state is: links, addresses,
  * routes of all tables, rules, permanent neighbours, the whole rule set without counters, sysctls, the plugin's files.
- * A file that is being written (`.tmp`) is not there yet. IPv6 link-local addresses and their routes are left out: the kernel makes and drops them with a link's carrier.
+ * A file that is being written (`.tmp`) is not there yet. IPv6 link-local addresses and their routes are left out: the kernel
+ * makes and drops them with a link's carrier.
  */
 export async function hostText(machine: Machine, stateDir: string): Promise<string> {
   return stableText(await machine.exec(['env', `STATE_DIR=${stateDir}`, 'sh', '-c', SCRIPT]))

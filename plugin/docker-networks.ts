@@ -79,31 +79,29 @@ export function dockerNetworks(options: DockerNetworksOptions): DockerNetworks {
       return answer
     throw new Error(`Docker did not answer within ${CALL_MS / 1000} s`)
   }
+  /** null: gone meanwhile. */
+  const shown = async (thing: { inspect(): Promise<unknown> }): Promise<unknown> =>
+    ask(() => thing.inspect()).catch(unlessMissing)
   return {
     async list() {
       const all = await ask(() => docker.listNetworks())
       const known: KnownNetwork[] = []
       for (const { Id, Driver } of all) {
         if (!isOurDriver(Driver)) continue
-        // Removed meanwhile: not there any more.
-        const answer: unknown = await ask(() => docker.getNetwork(Id).inspect()).catch(
-          unlessMissing,
-        )
+        const answer = await shown(docker.getNetwork(Id))
         const network = answer === null ? null : knownNetwork(answer, driver)
         if (network !== null) known.push(network)
       }
       return known
     },
     async ipamOf(networkId) {
-      const network = docker.getNetwork(networkId)
-      const answer: unknown = await ask(() => network.inspect()).catch(unlessMissing)
+      const answer = await shown(docker.getNetwork(networkId))
       if (answer === null) return null
       const { Name, IPAM } = networkSchema.parse(answer)
       return { name: Name, driver: IPAM.Driver, options: IPAM.Options }
     },
     async sandboxOf(containerId) {
-      const container = docker.getContainer(containerId)
-      const answer: unknown = await ask(() => container.inspect()).catch(unlessMissing)
+      const answer = await shown(docker.getContainer(containerId))
       if (answer === null) return null
       const { State, NetworkSettings } = containerSchema.parse(answer)
       return State.Running ? NetworkSettings.SandboxKey || null : null

@@ -181,8 +181,9 @@ for (const { name, own, peer, headers, most } of FAMILIES) {
       const ip = typeof own === 'bigint' ? 'ip -6' : 'ip'
       const other = typeof own === 'bigint' ? 'fd00:9::7' : '10.9.9.7'
       const toPeer = `${formatIp(peer)} dev d0`
+      // Without nodad an address of IPv6 is tentative for a moment even on lo, and no route's source.
       await sh(`ip link set lo up
-        ip addr add ${other} dev lo
+        ip addr add ${other} dev lo nodad
         ${ip} route add ${toPeer} src ${other}
         ${ip} route add ${toPeer} mtu 1333 table 100
         ${ip} rule add from ${formatIp(own)} lookup 100`)

@@ -25,12 +25,18 @@ export function lastBlock(network: Cidr, poolLength: number): Cidr {
  * @throws OverlayError bad_input (no such block exists), exhausted (none free), conflict (all clash on this host)
  */
 export function choosePool({ network, length, kept, taken, clash }: PoolWish): Cidr {
+  if (kept.length === network.length) {
+    throw new OverlayError(
+      'bad_input',
+      `a pool of POOL_LEN ${kept.length} is all of ${formatCidr(network)}, and one is kept for networks without a name; start overlay-ts with a longer POOL_LEN, or give a pool outside ${formatCidr(network)} with --subnet`,
+    )
+  }
   const all = { from: 0, to: slotCount(network, length) - 1 }
   const usable = countSlots(freeRuns(network, length, all, [kept]))
   if (usable === 0) {
     throw new OverlayError(
       'bad_input',
-      `${formatCidr(network)} has no /${length} pool beside ${formatCidr(kept)}, which is kept for networks without a name; choose a longer POOL_LEN or --ipam-opt pool-len=`,
+      `${formatCidr(network)} has no /${length} pool beside ${formatCidr(kept)}, which is kept for networks without a name; choose a longer --ipam-opt pool-len=, or give a pool outside ${formatCidr(network)} with --subnet`,
     )
   }
   const free = freeRuns(network, length, all, [kept, ...taken])

@@ -48,7 +48,20 @@ test('the kept block is never given, and without another the refusal counts', ()
     message:
       /^10\.32\.0\.0\/12 has no free \/17 pool: 31 of 31 are taken; give one outside 10\.32\.0\.0\/12 with --subnet, or remove/,
   })
-  assert.throws(() => choose({ length: 12 }), { code: 'bad_input', message: /10\.47\.128\.0\/17/ })
+})
+
+test('a pool that would take the kept block is refused with the option that is to be longer', () => {
+  assert.throws(() => choose({ length: 12 }), {
+    code: 'bad_input',
+    message: /no \/12 pool beside 10\.47\.128\.0\/17, .* choose a longer --ipam-opt pool-len=/,
+  })
+  for (const length of [12, 20]) {
+    assert.throws(() => choose({ kept: network, length }), {
+      code: 'bad_input',
+      message:
+        /a pool of POOL_LEN 12 is all of 10\.32\.0\.0\/12, .* with a longer POOL_LEN, or give/,
+    })
+  }
 })
 
 test('a pool that clashes on this host is passed over, and named when all do', () => {

@@ -183,6 +183,6 @@ test('a path that becomes wide again is used as such when what was learned is ol
       assert.equal(await send(a, b, 1450), 0)
       assert.ok((await ours.counters()).tx_segments > before)
     },
-    { what: 'the forwarder to forget' },
+    { what: 'the forwarder to forget', timeout: 60_000 },
   )
 })

@@ -18,7 +18,7 @@ const WINDOWS = 3
  * of packet that comes for the first time sends a function back to be compiled again. This is how long
  * that may take, on a machine that has much else to do.
  */
-const WARM_SECONDS = 90
+const WARM_SECONDS = 300
 
 /** Bytes for a system call. One number on the heap is 16; asking for the heap's size leaves one, too. */
 const FLAT = 0.05

@@ -89,7 +89,7 @@ export class DualHosts implements AsyncDisposable {
     }
     const tables = dualTablesOf(name, this.mtu)
     const remote = tables.remote.map((subnet) => ({ ...subnet, publicIp: this.#underlay[other] }))
-    const forwarder = await ForwarderProcess.start(this.host(name), {
+    const forwarder = await ForwarderProcess.startUp(this.host(name), {
       bindIp: this.#underlay[name],
       port: PORT,
       tunName: 'ov-tun',

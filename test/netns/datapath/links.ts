@@ -17,9 +17,9 @@ export async function macOf(netns: Netns, device: string): Promise<string> {
 }
 
 /**
- * Waits until a device whose both ends are up takes packets. The kernel learns of the carrier in a work
- * queue (net/core/link_watch.c); until then a device drops, uncounted, what is sent on it, and a bridge
- * what comes in there.
+ * Waits until a device takes packets that is up and has its other end, that of a link or the program behind a
+ * TUN. The kernel learns of the carrier in a work queue (net/core/link_watch.c); until then a device drops,
+ * uncounted, what is sent on it, and a bridge what comes in there.
  */
 export async function untilUp(netns: Netns, ...devices: readonly string[]): Promise<void> {
   for (const device of devices) {

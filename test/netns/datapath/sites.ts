@@ -243,7 +243,7 @@ export class Sites implements AsyncDisposable {
       tables: this.tables(name),
       ...choices,
     }
-    return this.#stack.use(await ForwarderProcess.start(site.host, setup))
+    return this.#stack.use(await ForwarderProcess.startUp(site.host, setup))
   }
 
   /** The kernel's own VXLAN device, programmed as flannel does. */

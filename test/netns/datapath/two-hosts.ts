@@ -41,6 +41,15 @@ export class ForwarderProcess implements AsyncDisposable {
     return new ForwarderProcess(await OrderProcess.start(child))
   }
 
+  /** For a device that is up: resolves when it takes packets, which it does with a program behind it only. */
+  static async startUp(host: Netns, setup: ForwarderSetup): Promise<ForwarderProcess> {
+    await using stack = new AsyncDisposableStack()
+    const forwarder = stack.use(await ForwarderProcess.start(host, setup))
+    await untilUp(host, setup.tunName)
+    stack.move()
+    return forwarder
+  }
+
   async counters(): Promise<Record<CounterName, number>> {
     return (await this.#ask('counters')) as Record<CounterName, number>
   }
@@ -157,7 +166,7 @@ export class TwoHosts implements AsyncDisposable {
   /** TUN and forwarder. */
   async ours(name: HostName, workers = 1): Promise<ForwarderProcess> {
     await this.addTun(name)
-    return ForwarderProcess.start(this[name], this.setup(name, workers))
+    return ForwarderProcess.startUp(this[name], this.setup(name, workers))
   }
 
   /** The kernel's own VXLAN device for VNI 7, programmed as flannel does. */

@@ -27,7 +27,7 @@ async function ours(
   options: Partial<ForwarderSetup>,
 ): Promise<ForwarderProcess> {
   await hosts.addTun(name)
-  return ForwarderProcess.start(hosts[name], { ...hosts.setup(name), ...options })
+  return ForwarderProcess.startUp(hosts[name], { ...hosts.setup(name), ...options })
 }
 
 /** A forwarder whose peer and own address are IPv6. The underlay carries 20 bytes more, so the MTU stays. */

@@ -15,6 +15,10 @@ const FLOOD = { size: 1200, together: 50, rate: 1_000_000, milliseconds: MILLISE
 /** The share of a flow that arrives when nothing but a full queue of the kernel's was in its way. */
 const WHOLE = 0.98
 
+function medianOf(flows: readonly FlowHeard[]): number {
+  return flows.map(({ p50 }) => p50).toSorted((x, y) => x - y)[flows.length >>> 1]!
+}
+
 /** What each flow brought, once no more arrives. */
 async function allOf(sink: LoadSink): Promise<FlowHeard[]> {
   const parts: Heard[] = []
@@ -25,6 +29,11 @@ async function allOf(sink: LoadSink): Promise<FlowHeard[]> {
     },
     { what: 'no more to arrive', every: 500, timeout: 30_000 },
   )
+  return byFlow(parts)
+}
+
+/** What each flow brought in all those times of asking. */
+function byFlow(parts: readonly Heard[]): FlowHeard[] {
   return Array.from({ length: FLOWS }, (_, flow) => {
     const own = parts.flatMap(({ flows }) => flows[flow] ?? [])
     // The few that come last say nothing of the others.
@@ -60,13 +69,13 @@ test('a flood towards one slow host takes nothing from the flows of the others',
   ])
   const [ofFlood] = await allOf(inB)
   const quietOut = await allOf(inC)
-  const quietIn: FlowHeard[][] = []
+  const heardInA: Heard[] = []
   // What comes in shares with what goes out only the kernel's queues of a processor, to which all veths
   // hand what they take, and whoever is kept from running. It loses nothing that is not counted there.
   await eventually(
     async () => {
-      quietIn.push([...(await inA.heard()).flows])
-      const received = quietIn.flat().reduce((sum, flow) => sum + flow.received, 0)
+      heardInA.push(await inA.heard())
+      const received = heardInA.reduce((sum, heard) => sum + heard.received, 0)
       let dropped = 0
       for (const [netns, device] of [
         [c.container, 'eth0'],
@@ -82,6 +91,7 @@ test('a flood towards one slow host takes nothing from the flows of the others',
     },
     { what: 'all that came in', timeout: 60_000 },
   )
+  const quietIn = byFlow(heardInA)
   t.diagnostic(JSON.stringify({ flooded, ofFlood, quietOut, quietIn }))
 
   assert.ok(ofFlood!.received < flooded.sent / 2, 'it was no flood')
@@ -89,9 +99,10 @@ test('a flood towards one slow host takes nothing from the flows of the others',
   const each = Math.floor(sentToC.sent / FLOWS)
   const intact = quietOut.filter(({ received }) => received >= WHOLE * each)
   assert.ok(intact.length >= FLOWS / 2, `${intact.length} flows of ${FLOWS} arrived`)
-  const times = intact.map(({ p50 }) => p50).toSorted((x, y) => x - y)
-  const median = times[times.length >>> 1]!
-  assert.ok(median < ofFlood!.p50 / 2, `${median} ms, and the flood ${ofFlood!.p50} ms`)
+  // A packet waits for whoever carries it to get a core, too. How long, those tell that go the other way.
+  const [flooding, others, own] = [ofFlood!.p50, medianOf(intact), medianOf(quietIn)]
+  const text = `${others} ms, the flood ${flooding} ms, what comes in ${own} ms`
+  assert.ok(others - own < (flooding - own) / 2, text)
   // The forwarder itself lost nothing: what was too much never came to it.
   assert.deepEqual(lossOf(await ofA.counters()), {})
 })

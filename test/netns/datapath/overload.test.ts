@@ -88,7 +88,13 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
   // A link on the way that is slow.
   const slow = ['rate', '20mbit', 'burst', '32kb', 'limit', '64kb']
   await middle.run('tc', 'qdisc', 'add', 'dev', 'port-b', 'root', 'tbf', ...slow)
-  await sendOn()
+  await eventually(
+    async () => {
+      await sendOn()
+      assert.ok((await queueDropsOf(middle, 'port-b')) > 0)
+    },
+    { what: "the link's queue to be full", timeout: 60_000 },
+  )
   await untilAnswered()
 
   /** Of both directions: the answer to a ping may be lost as well. */

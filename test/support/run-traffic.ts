@@ -48,7 +48,7 @@ export interface Transferred {
 const CHUNK = 1 << 18
 const DIGEST = 32
 const REQUEST = 8
-const ECHO_WAIT_MS = 5000
+const ECHO_WAIT_MS = 30_000
 
 const noise = randomFillSync(Buffer.alloc(CHUNK))
 

@@ -53,6 +53,8 @@ const HEADER = 24
 /** What it catches up with at once after it was kept from running. */
 const BURST = 64
 const RECEIVE_TURN_MS = 5
+/** It may come faster than it is counted. */
+const DRAIN_MS = 1000
 
 /** Milliseconds of one clock for all processes of a machine. */
 function now(): number {
@@ -112,6 +114,8 @@ class Listener {
   }
 
   heard(): Heard {
+    // What has arrived counts as heard, however long this program was kept from running.
+    this.#take(now() + DRAIN_MS, 0)
     const flows = this.#flows.map(({ seen, times }) => ({
       received: seen.size,
       p50: times.toSorted((x, y) => x - y)[times.length >>> 1] ?? 0,
@@ -124,20 +128,24 @@ class Listener {
   }
 
   async #run(): Promise<never> {
+    for (;;) {
+      this.#take(now() + RECEIVE_TURN_MS, RECEIVE_TURN_MS)
+      await turn()
+    }
+  }
+
+  /** Until a moment in time, or until nothing comes for some milliseconds. */
+  #take(until: number, patience: number): void {
     const bytes = this.#socket.in
     const header = new DataView(bytes.buffer, bytes.byteOffset)
-    for (;;) {
-      const until = now() + RECEIVE_TURN_MS
-      while (now() < until && this.#socket.receive(RECEIVE_TURN_MS) >= HEADER) {
-        const flow = header.getFloat64(0)
-        while (this.#flows.length <= flow) this.#flows.push({ seen: new Set(), times: [] })
-        const { seen, times } = this.#flows[flow]!
-        const number = header.getFloat64(8)
-        times.push(now() - header.getFloat64(16))
-        if (seen.has(number)) this.#duplicates++
-        seen.add(number)
-      }
-      await turn()
+    while (now() < until && this.#socket.receive(patience) >= HEADER) {
+      const flow = header.getFloat64(0)
+      while (this.#flows.length <= flow) this.#flows.push({ seen: new Set(), times: [] })
+      const { seen, times } = this.#flows[flow]!
+      const number = header.getFloat64(8)
+      times.push(now() - header.getFloat64(16))
+      if (seen.has(number)) this.#duplicates++
+      seen.add(number)
     }
   }
 }

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, OverlayError } from '../../src/errors.ts'
 
 export interface WaitOptions {
-  /** Milliseconds before giving up; 10,000 unless told. */
+  /** Milliseconds before giving up; 30,000 unless told. */
   readonly timeout?: number
   /** Milliseconds between two tries; 50 unless told. */
   readonly every?: number
-  /** What is waited for, as it stands after "waited 10 s for …". */
+  /** What is waited for, as it stands after "waited 30 s for …". */
   readonly what: string
 }
 
@@ -16,9 +16,9 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { timeout = 10_000, every = 50, what }: WaitOptions,
+  { timeout = 30_000, every = 50, what }: WaitOptions,
 ): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeout
+  const deadline = performance.now() + timeout
   for (;;) {
     let last: string
     let cause: unknown
@@ -30,7 +30,7 @@ export async function waitFor<T>(
       last = messageOf(error)
       cause = error
     }
-    if (Date.now() >= deadline) {
+    if (performance.now() >= deadline) {
       throw new OverlayError('host_state', `waited ${timeout / 1000} s for ${what}: ${last}`, {
         cause,
       })

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { CounterName } from '../../../src/datapath/counters.ts'
 import { endProgram } from '../../support/end-program.ts'
 import type { Netns } from '../../support/netns.ts'
-import { waitFor } from '../../support/wait.ts'
+import { untilListening } from './carries.ts'
 import { type ForwarderProcess, OWN, programIn, TwoHosts } from './two-hosts.ts'
 
 /** A window of time in which the heap must stay flat; ALLOCATION_SECONDS=60 makes it a full minute. */
@@ -18,7 +18,7 @@ const WINDOWS = 3
  * of packet that comes for the first time sends a function back to be compiled again. This is how long
  * that may take, on a machine that has much else to do.
  */
-const WARM_SECONDS = 90
+const WARM_SECONDS = 300
 
 /** Bytes for a system call. One number on the heap is 16; asking for the heap's size leaves one, too. */
 const FLAT = 0.05
@@ -48,9 +48,7 @@ async function traffic({ a, b }: TwoHosts): Promise<AsyncDisposable> {
     void programs.adopt(programIn(host, 'iperf3', '-i', '0', ...words), endProgram)
   for (const [server, own] of [[a, OWN.a] as const, [b, OWN.b] as const]) {
     start(server, '-s', '-B', own)
-    await waitFor(async () => (await server.run('ss', '-ltnH', 'sport', '=', ':5201')) !== '', {
-      what: 'iperf3 to listen',
-    })
+    await untilListening(server)
   }
   const unending = ['-t', '0', '--bidir']
   start(a, '-c', OWN.b, ...unending)

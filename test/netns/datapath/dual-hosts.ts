@@ -5,6 +5,7 @@ import { overlayMtu } from '../../../src/net/mtu.ts'
 import { dualTablesOf, MAC_A, MAC_B } from '../../support/naive-ports.ts'
 import { Netns } from '../../support/netns.ts'
 import type { ForwarderSetup } from '../../support/run-forwarder.ts'
+import { acquaint, limitSockets, macOf, untilUp } from './links.ts'
 import { ForwarderProcess, type HostName } from './two-hosts.ts'
 
 const PORT = 8472
@@ -51,6 +52,13 @@ export class DualHosts implements AsyncDisposable {
     for (const name of ['a', 'b'] as const) {
       await hosts.ip(name, `addr add ${formatIp(underlay[name])}/${underlay.length} dev u0`)
       await hosts.ip(name, 'link set u0 up')
+      await limitSockets(hosts.host(name))
+    }
+    for (const name of ['a', 'b'] as const) {
+      const other = OTHER[name]
+      await untilUp(hosts.host(name), 'u0')
+      const mac = await macOf(hosts.host(other), 'u0')
+      await acquaint(hosts.host(name), 'u0', { address: formatIp(underlay[other]), mac })
     }
     hosts.#stack.use(stack.move())
     return hosts
@@ -81,7 +89,7 @@ export class DualHosts implements AsyncDisposable {
     }
     const tables = dualTablesOf(name, this.mtu)
     const remote = tables.remote.map((subnet) => ({ ...subnet, publicIp: this.#underlay[other] }))
-    const forwarder = await ForwarderProcess.start(this.host(name), {
+    const forwarder = await ForwarderProcess.startUp(this.host(name), {
       bindIp: this.#underlay[name],
       port: PORT,
       tunName: 'ov-tun',

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
-import { iperf, OWN, pings, TwoHosts } from './two-hosts.ts'
+import { answersDatagrams } from './answers-datagrams.ts'
+import { OWN, pings, TwoHosts } from './two-hosts.ts'
 
 const SECONDS = 4
 /** The wait that follows traffic, and what else the machine does, may fall into one; a busy loop fills all. */
@@ -24,7 +25,7 @@ test('an idle forwarder takes at most a hundredth of a core, and so does one wit
   await using a = await hosts.ours('a')
   await using _b = await hosts.ours('b')
   // Packets that follow each other closely are looked for, which must come to an end.
-  await iperf(hosts.a, hosts.b, OWN.b, '-u', '-b', '4M', '-l', '64', '-n', '500K')
+  await answersDatagrams(hosts.a, hosts.b, OWN.b, { size: 64, count: 8000 })
   for (const traffic of ['none', 'ten a second']) {
     const used: number[] = []
     do {

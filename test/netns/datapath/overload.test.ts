@@ -6,7 +6,7 @@ import { eventually } from '../../support/wait.ts'
 import { LoadSink, LoadSource } from './load.ts'
 import { linkDropsOf, lossOf } from './losses.ts'
 import { Sites } from './sites.ts'
-import { pings } from './two-hosts.ts'
+import { pings, pingsOnce } from './two-hosts.ts'
 
 async function queueDropsOf(netns: Netns, device: string): Promise<number> {
   const [queue] = JSON.parse(await netns.run('tc', '-s', '-j', 'qdisc', 'show', 'dev', device)) as [
@@ -39,14 +39,11 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
   await a.host.run('ip', 'link', 'set', 'ov-tun', 'txqueuelen', '16')
   await using source = await LoadSource.start(a)
   await using sink = await LoadSink.start(b)
-  const [pid] = (await b.host.run('ip', 'netns', 'pids', b.host.name)).trim().split('\n')
-  const tell = (signal: string): Promise<string> => b.host.run('kill', `-${signal}`, pid!)
   let [sent, received] = [0, 0]
   const sendOn = async (): Promise<void> => {
     sent += (await source.send(b, { size: 1400, rate: 40_000, milliseconds: 1000 })).sent
   }
 
-  // Afterwards each knows the next one's MAC: the kernel drops uncounted what waits for an answer to ARP.
   assert.ok(await pings(a.container, b.address()))
 
   /** Of a ping that is lost too, there is a count. */
@@ -55,7 +52,7 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
       async () => {
         sent++
         // One that is slow counts as lost here and as received there: the wait is longer than any queue.
-        assert.ok(await pings(a.container, b.address(), '-W', '30'))
+        assert.ok(await pingsOnce(a.container, b.address(), '-W', '30'))
         received++
       },
       { what: 'the way to be free again', timeout: 120_000 },
@@ -74,11 +71,12 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
     },
     { what: 'the socket to be full', timeout: 30_000 },
   )
-  await shape('change', '10gbit')
+  // Not at once: the kernel's queue of a processor, which all that runs on the machine shares, is short.
+  await shape('change', '500mbit')
   await untilAnswered()
 
   // A forwarder that is held up long enough for its socket's buffer to overflow.
-  await tell('STOP')
+  process.kill(ofB.pid, 'SIGSTOP')
   await eventually(
     async () => {
       await sendOn()
@@ -86,13 +84,34 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
     },
     { what: "the socket's buffer to overflow", timeout: 60_000 },
   )
-  await tell('CONT')
+  process.kill(ofB.pid, 'SIGCONT')
   // A link on the way that is slow.
   const slow = ['rate', '20mbit', 'burst', '32kb', 'limit', '64kb']
   await middle.run('tc', 'qdisc', 'add', 'dev', 'port-b', 'root', 'tbf', ...slow)
-  await sendOn()
+  await eventually(
+    async () => {
+      await sendOn()
+      assert.ok((await queueDropsOf(middle, 'port-b')) > 0)
+    },
+    { what: "the link's queue to be full", timeout: 60_000 },
+  )
   await untilAnswered()
 
+  /** Of both directions: the answer to a ping may be lost as well. */
+  const vethDrops = async (): Promise<number> => {
+    const ports = ['port-a', 'port-b'].map((port) => [middle, port] as const)
+    const own = [a, b].flatMap(
+      ({ host, container }) =>
+        [
+          [container, 'eth0'],
+          [host, 'v0'],
+          [host, 'u0'],
+        ] as const,
+    )
+    let drops = 0
+    for (const end of [...ports, ...own]) drops += await linkDropsOf(...end)
+    return drops
+  }
   await eventually(
     async () => {
       const heard = await sink.heard()
@@ -103,12 +122,7 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
         ...lossOf(await ofA.counters()),
         link: (await queueDropsOf(a.host, 'u0')) + (await queueDropsOf(middle, 'port-b')),
         ...lossOf(await ofB.counters()),
-        veth:
-          (await linkDropsOf(a.container, 'eth0')) +
-          (await linkDropsOf(a.host, 'u0')) +
-          (await linkDropsOf(middle, 'port-b')) +
-          (await linkDropsOf(middle, 'port-a')) +
-          (await linkDropsOf(b.host, 'v0')),
+        veth: await vethDrops(),
         socket: await socketDropsOf(b.container),
       }
       assert.equal(received + sum(drops), sent, JSON.stringify({ received, ...drops }))
@@ -118,14 +132,17 @@ test('each packet that does not arrive is counted, once, by name', async (t) => 
       assert.ok(received > 0)
       t.diagnostic(JSON.stringify({ sent, received, ...drops }))
     },
-    { what: 'the sums to agree', timeout: 20_000 },
+    { what: 'the sums to agree', timeout: 60_000 },
   )
 })
 
 const DATAGRAM = 1200
 /** So many at once that the one who sends them is not the one who is slow. */
 const TOGETHER = 20
-const ROUNDS = 3
+const ROUNDS = 5
+/** So long nothing comes when no more is on its way. */
+const SILENCE_MS = 500
+const LOOK_MS = 50
 
 test('twice what can be carried is carried no worse, and afterwards nothing is lost again', async (t) => {
   await using sites = await Sites.create('a', 'b')
@@ -142,11 +159,11 @@ test('twice what can be carried is carried no worse, and afterwards nothing is l
     const load = { size: DATAGRAM, together: TOGETHER, rate, milliseconds: 500 }
     const { sent, milliseconds } = await source.send(b, load)
     let received = 0
-    // What is still on the way has arrived when a moment brings nothing more.
-    for (let more = 1; more > 0;) {
-      await sleep(50)
-      more = (await sink.heard()).received
+    for (let silence = 0; received < sent && silence < SILENCE_MS;) {
+      const more = (await sink.heard()).received
       received += more
+      silence = more > 0 ? 0 : silence + LOOK_MS
+      await sleep(LOOK_MS)
     }
     return { sent: sent / (milliseconds / 1000), received: received / (milliseconds / 1000) }
   }
@@ -161,10 +178,12 @@ test('twice what can be carried is carried no worse, and afterwards nothing is l
   const ratios: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
     const capacity = await capacityNow()
-    const atCapacity = await run(capacity)
+    // What else the machine does may begin in between, so the capacity counts that is there afterwards too.
+    const before = await run(capacity)
     const overload = await run(2 * capacity)
-    ratios.push(overload.received / atCapacity.received)
-    t.diagnostic(JSON.stringify({ capacity, atCapacity, overload }))
+    const after = await run(capacity)
+    ratios.push(overload.received / Math.min(before.received, after.received))
+    t.diagnostic(JSON.stringify({ capacity, before, overload, after }))
   }
   const [median] = ratios.toSorted((x, y) => x - y).slice(ROUNDS >>> 1)
   assert.ok(median! > 0.5, ratios.join(', '))
@@ -173,6 +192,6 @@ test('twice what can be carried is carried no worse, and afterwards nothing is l
       const { sent, received } = await run(500)
       assert.equal(received, sent)
     },
-    { what: 'a load without a loss', timeout: 20_000 },
+    { what: 'a load without a loss', timeout: 60_000 },
   )
 })

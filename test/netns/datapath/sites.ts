@@ -11,6 +11,7 @@ import {
   type Transferred,
 } from '../../support/run-traffic.ts'
 import { OrderProcess } from '../../../lab/order-process.ts'
+import { acquaint, macOf, untilUp } from './links.ts'
 import { ForwarderProcess, programIn } from './two-hosts.ts'
 
 export const VXLAN_PORT = 8472
@@ -84,6 +85,12 @@ export class Site {
       ),
       ...sizes.map((size) => `rule add from ${this.address(size)} lookup ${ENDINGS[size]}`),
     ])
+    await untilUp(this.host, 'v0', 'br0')
+    await untilUp(this.container, 'eth0')
+    const gateway = { address: this.gateway, mac: await macOf(this.host, 'br0') }
+    await acquaint(this.container, 'eth0', gateway)
+    const mac = await macOf(this.container, 'eth0')
+    for (const size of sizes) await acquaint(this.host, 'br0', { address: this.address(size), mac })
   }
 }
 
@@ -131,6 +138,8 @@ export class Sites implements AsyncDisposable {
     const [one, other] = this.sites as readonly [Site, Site]
     await batch(one.host, [`link add u0 type veth peer name u0 netns ${other.host.name}`])
     for (const site of this.sites) await this.addressUnderlay(site)
+    for (const site of this.sites) await untilUp(site.host, 'u0')
+    await this.#acquaintHosts()
   }
 
   /** One veth each to a bridge in a namespace of its own, whose ports are `port-` and the host. */
@@ -145,7 +154,10 @@ export class Sites implements AsyncDisposable {
         `link set port-${site.name} master br0 up`,
       ])
       await this.addressUnderlay(site)
+      await untilUp(site.host, 'u0')
+      await untilUp(middle, `port-${site.name}`)
     }
+    await this.#acquaintHosts()
     return middle
   }
 
@@ -154,6 +166,7 @@ export class Sites implements AsyncDisposable {
     const [left, right] = this.sites.map(({ host }) => ({ netns: host.name, device: 'u0' }))
     const relay = this.#stack.use(await Relay.between(left!, right!, VXLAN_PORT))
     for (const site of this.sites) await this.addressUnderlay(site)
+    await this.#acquaintHosts()
     return relay
   }
 
@@ -198,6 +211,12 @@ export class Sites implements AsyncDisposable {
         `route add ${via} dev u0`,
         `route add ${beyond.underlay} via ${via}`,
       ])
+      await untilUp(site.host, 'u0')
+      await untilUp(router, `to-${site.name}`)
+      const mac = await macOf(router, `to-${site.name}`)
+      await acquaint(site.host, 'u0', { address: via, mac })
+      const own = { address: site.underlay, mac: await macOf(site.host, 'u0') }
+      await acquaint(router, `to-${site.name}`, own)
     }
     return router
   }
@@ -224,7 +243,7 @@ export class Sites implements AsyncDisposable {
       tables: this.tables(name),
       ...choices,
     }
-    return this.#stack.use(await ForwarderProcess.start(site.host, setup))
+    return this.#stack.use(await ForwarderProcess.startUp(site.host, setup))
   }
 
   /** The kernel's own VXLAN device, programmed as flannel does. */
@@ -251,6 +270,14 @@ export class Sites implements AsyncDisposable {
     return new Traffic(
       this.#stack.use(await OrderProcess.start(programIn(container, process.execPath, TRAFFIC))),
     )
+  }
+
+  /** Those on one underlay with each other. */
+  async #acquaintHosts(): Promise<void> {
+    for (const site of this.sites) {
+      const own = { address: site.underlay, mac: await macOf(site.host, 'u0') }
+      for (const { host } of this.#others(site)) await acquaint(host, 'u0', own)
+    }
   }
 
   #others(own: Site): Site[] {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Netns } from '../../support/netns.ts'
-import { ForwarderProcess, iperf, OWN, pings, TwoHosts } from './two-hosts.ts'
+import { carries } from './carries.ts'
+import { ForwarderProcess, OWN, pings, TwoHosts } from './two-hosts.ts'
 
 /** What the host has passed on or answered (/proc/net/snmp). */
 const SENT = /^(ForwDatagrams|OutRequests|OutNoRoutes|OutMsgs|OutRsts|OutDatagrams) /
@@ -65,6 +66,6 @@ test('a kernel of today takes super-packets of TCP, and they are written', async
   await using b = await hosts.ours('b')
   assert.ok(await pings(hosts.a, OWN.b))
   assert.equal((await b.status()).capabilities.tcpCoalescing, true)
-  await iperf(hosts.a, hosts.b, OWN.b, '-n', '50M')
+  await carries(hosts.a, hosts.b, OWN.b, { megabytes: 50 })
   assert.ok((await b.counters()).rx_coalesced > 0)
 })

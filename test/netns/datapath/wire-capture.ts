@@ -60,7 +60,11 @@ export class WireCapture implements AsyncDisposable {
     this.#said = ''
     this.#tcpdump = programIn(host, 'tcpdump', ...where, ...what)
     this.#tcpdump.stderr!.on('data', (chunk) => (this.#said += String(chunk)))
-    await waitFor(() => this.#said.includes('listening on'), { what: 'tcpdump', every: 5 })
+    await waitFor(() => this.#said.includes('listening on'), {
+      what: 'tcpdump',
+      every: 5,
+      timeout: 60_000,
+    })
   }
 
   /** Ends the capture when it has all that has passed. @throws Error when the kernel dropped some of it */

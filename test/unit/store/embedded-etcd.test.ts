@@ -20,6 +20,8 @@ import { reservedPort } from '../../support/reserved-port.ts'
 import { eventually, waitFor } from '../../support/wait.ts'
 
 const START_MS = 60_000
+/** What etcd says of a machine whose processors or disk have other work. */
+const SLOW = /^warn etcd: .*(took too long|slow|on time|sync duration)/
 
 interface Place extends EmbeddedEtcdOptions {
   /** Everything logged at info or above, a line each: "error the text". */
@@ -94,7 +96,7 @@ test('the embedded etcd keeps its keys over a stop and a start, in folders of it
   await second.stop()
   assert.deepEqual(await readdir(options.dataDir), ['data'])
   assert.deepEqual(
-    options.said.filter((line) => !line.startsWith('info ')),
+    options.said.filter((line) => !line.startsWith('info ') && !SLOW.test(line)),
     [],
   )
 })

@@ -120,7 +120,8 @@ export class SubnetAddresses<Address extends Ip> {
   toRecord(): SubnetRecord {
     return {
       subnet: this.#span.subnet,
-      uses: this.uses().map(({ ip, purpose, since }) => ({
+      // In their order, which tells the gateway from one that was asked for beside it.
+      uses: [...this.#uses.values()].map(({ ip, purpose, since }) => ({
         address: formatIp(ip),
         purpose,
         since,

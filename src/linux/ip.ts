@@ -57,6 +57,13 @@ export const ipRoute = z.object({
 })
 export type IpRoute = z.output<typeof ipRoute>
 
+/**
+ * For a batch of commands, beside what any program may take for each of them: the kernel lets a removed
+ * link go when all processors have been through, which a busy machine makes a tenth of a second.
+ */
+const BATCH_MS = 5000
+const COMMAND_MS = 250
+
 /** One of the lines of a batch, and what iproute2 answered to it. */
 export interface BatchFailure {
   readonly command: string
@@ -119,7 +126,8 @@ export async function ipBatch(
   if (commands.length === 0) return []
   const [program, ...args] = commandLine(options.prefix, '-force')
   const input = commands.map((line) => `${line}\n`).join('')
-  const output = await run(program, args, { ...options, input, accept: [1, 2] })
+  const timeoutMs = BATCH_MS + COMMAND_MS * commands.length
+  const output = await run(program, args, { timeoutMs, ...options, input, accept: [1, 2] })
   if (output.code === 0) return []
   const failures = failedLines(commands, output.stderr)
   if (failures.length === 0) {

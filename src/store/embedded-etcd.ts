@@ -162,6 +162,8 @@ export class EmbeddedEtcd {
       if (health === 'sick' && begun < nextRelief) continue
       const relief = health === 'sick' ? await this.#relieve() : null
       if (relief !== null) {
+        // What says what it suffers from is not silent.
+        silentSince = null
         if (!relief.relieved) nextRelief = begun + RELIEF_MS
         continue
       }

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { STORE_PATIENCE_MS } from '../../src/control/patience.ts'
+import type { SubnetWish } from '../../src/control/subnet-wish.ts'
 import { ANY_SUBNET6 } from '../../src/control/subnet6-wish.ts'
+import { messageOf } from '../../src/errors.ts'
 import { formatCidr6 } from '../../src/net/cidr6.ts'
 import { EtcdStore } from '../../src/store/etcd.ts'
 import { parseView } from '../../src/store/parse-view.ts'
 import { EtcdServer } from '../support/etcd-server.ts'
-import { eventually } from '../support/wait.ts'
+import { settlesWithin } from '../support/settles-within.ts'
+import { eventually, waitFor } from '../support/wait.ts'
 import { ControlHost, keysOf, pooled, routed, writeConfig } from '../unit/control/control-host.ts'
 import { endpoint } from '../unit/control/control-support.ts'
 import { keyspace } from '../unit/store/view-support.ts'
@@ -28,25 +31,29 @@ async function cluster(undo: AsyncDisposableStack, count: number) {
   return { server, store, hosts }
 }
 
-async function secondsOf(work: Promise<unknown>): Promise<number> {
-  const begun = performance.now()
-  await work
-  return performance.now() - begun
-}
-
 test('hosts that lease at once from a real etcd share a pool without overlap', async () => {
   await using undo = new AsyncDisposableStack()
   const { store, hosts } = await cluster(undo, 3)
-  await Promise.all(
-    hosts.flatMap(({ subnets }) => [
-      subnets.lease(pooled('web'), null),
-      subnets.lease(pooled('web'), null),
-      subnets.lease(routed('app'), null),
-    ]),
-  )
+  let refusals = 0
+  // Nine that race for one key take seconds on a busy machine: who is told to try again does.
+  const lease = async (host: ControlHost, wish: SubnetWish): Promise<string> => {
+    for (;;) {
+      try {
+        return (await host.subnets.lease(wish, null)).subnet
+      } catch (error) {
+        if (!/try again/.test(messageOf(error))) throw error
+        refusals++
+      }
+    }
+  }
+  const wishes = [pooled('web'), pooled('web'), routed('app')]
+  const leased = await Promise.all(hosts.flatMap((host) => wishes.map((wish) => lease(host, wish))))
   const view = parseView(keyspace, await store.range(keyspace.root))
   assert.deepEqual(view.problems, [])
-  assert.equal(view.subnets.size, 9)
+  assert.equal(new Set(leased).size, 9)
+  for (const subnet of leased) assert.ok(view.subnets.has(subnet), subnet)
+  // The work of a call that was refused for its time goes on unheard.
+  assert.ok(view.subnets.size <= 9 + refusals, `${view.subnets.size} subnets`)
   assert.equal(view.overlays.size, 2)
 })
 
@@ -104,6 +111,8 @@ test('an etcd that comes back empty gets everything back under new leases', asyn
   const before = await keysOf(store)
   await server.wipe()
   await server.restart()
+  // In a known outage a call is tried once, and the store notices a moment later that it is over.
+  await waitFor(() => store.range('/'), { what: 'etcd to answer again' })
   await writeConfig(store)
   for (const host of hosts) {
     await eventually(() => host.publisher.run(), {
@@ -126,10 +135,10 @@ test('while etcd hangs a caller waits no longer than told, and is told since whe
     code: 'store_unavailable',
     message: /since|within/,
   })
-  assert.ok((await secondsOf(refused)) < most)
+  await settlesWithin(most, refused, 'the lease')
   const ip = await host.addresses.request(subnet, 'endpoint', null)
   assert.ok(ip > 0, 'addresses of a leased subnet need no etcd')
-  assert.ok((await secondsOf(host.removeNetwork(WEB))) < most)
+  await settlesWithin(most, host.removeNetwork(WEB), 'the removal')
   assert.equal(host.journal.subnets.get(subnet), undefined)
   server.resume()
 })

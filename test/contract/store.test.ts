@@ -101,7 +101,7 @@ for (const subject of subjects()) {
   test(`${subject.name}: keys go when their lease runs out, and others stay`, async () => {
     const { store } = subject
     const prefix = freshPrefix()
-    const lease = await store.grant(2)
+    const lease = await store.grant(5)
     await store.commit(
       [],
       [

@@ -2,10 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { openSync, closeSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { reservedPort } from './reserved-port.ts'
 
 export interface EtcdServerOptions {
   /** Run inside this existing network namespace; then `ip` must be an address there. */
@@ -26,15 +26,6 @@ export interface EtcdServerOptions {
 
 /** How long a start may take before it is called failed; it usually takes a few hundred ms. */
 const START_MS = 20_000
-
-async function freePort(ip: string): Promise<number> {
-  const server = createServer().listen(0, ip)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** Runs a program to its end. @throws Error with its output when it fails */
 async function run(command: readonly string[]): Promise<string> {
@@ -79,8 +70,8 @@ export class EtcdServer implements AsyncDisposable {
     const ip = options.ip ?? '127.0.0.1'
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'ovt-etcd-')))
     const inside = options.netns !== undefined
-    const clientPort = options.clientPort || (inside ? 2379 : await freePort(ip))
-    const peerPort = inside ? clientPort + 1 : await freePort(ip)
+    const clientPort = options.clientPort || (inside ? 2379 : await reservedPort())
+    const peerPort = inside ? clientPort + 1 : await reservedPort()
     const server = new EtcdServer(options, ip, dataDir, clientPort, peerPort)
     try {
       await server.restart()

@@ -28,8 +28,8 @@ describe('a lab of two Docker hosts and etcd', () => {
   })
 
   inLab('has hosts that reach each other and etcd', async () => {
-    await lab.host('96').exec('busybox', 'ping', '-c', '1', '-W', '2', '172.18.10.98')
-    await lab.host('98').exec('busybox', 'ping', '-c', '1', '-W', '2', '172.18.10.96')
+    await lab.host('96').exec('busybox', 'ping', '-c', '1', '-W', '20', '172.18.10.98')
+    await lab.host('98').exec('busybox', 'ping', '-c', '1', '-W', '20', '172.18.10.96')
     const health = ['busybox', 'wget', '-q', '-O', '-', 'http://172.18.10.95:2379/health']
     assert.match(await lab.host('96').exec(...health), /"health":"true"/)
   })
@@ -143,7 +143,7 @@ describe('a lab of two Docker hosts and etcd', () => {
     const host = await lab.addHost('99')
     const container = await host.run('late')
     assert.equal(await container.ip(), '172.17.0.2')
-    await host.exec('busybox', 'ping', '-c', '1', '-W', '2', '172.18.10.96')
+    await host.exec('busybox', 'ping', '-c', '1', '-W', '20', '172.18.10.96')
     await assert.rejects(lab.addHost('99'), /has a host 99 already/)
   })
 

@@ -3,6 +3,10 @@ import { addVeth } from '../../../src/linux/veth.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
 import { macOfIpv4 } from '../../../src/net/mac.ts'
 import { Netns, sh } from '../../support/netns.ts'
+import { waitFor } from '../../support/wait.ts'
+
+/** How long an answer that comes may take: the kernel asks for a lost neighbour again after a second. */
+export const PATIENCE_S = 20
 
 let endpoints = 0
 
@@ -38,6 +42,12 @@ export class Container implements AsyncDisposable {
     await sh(`ip link set ${container} netns ${netns.name} name eth0`)
     await netns.run('ip', 'address', 'add', address, 'dev', 'eth0')
     await netns.run('ip', 'link', 'set', 'eth0', 'up')
+    // The kernel puts a link with a new carrier to work a moment later, and drops what comes before.
+    for (const link of [port.name, bridge]) {
+      await waitFor(async () => /^\S+ +UP /.test(await sh(`ip -br link show ${link}`)), {
+        what: `${link} to be at work`,
+      })
+    }
     if (gateway) await netns.run('ip', 'route', 'add', 'default', 'via', gateway)
     if (address6) await netns.run('ip', 'address', 'add', address6, 'dev', 'eth0', 'nodad')
     if (gateway6) await netns.run('ip', 'route', 'add', 'default', 'via', gateway6)
@@ -53,9 +63,12 @@ export class Container implements AsyncDisposable {
     return new Container(ip, address6?.split('/')[0] ?? '', port, netns)
   }
 
-  /** @param ip of either family */
-  ping(ip: string): Promise<boolean> {
-    return this.netns.succeeds('busybox', 'ping', '-c', '1', '-W', '1', ip)
+  /**
+   * @param ip of either family
+   * @param seconds without an answer before it is false; few where none is to come
+   */
+  ping(ip: string, seconds = PATIENCE_S): Promise<boolean> {
+    return this.netns.succeeds('busybox', 'ping', '-c', '1', '-W', `${seconds}`, ip)
   }
 
   /** The senders whose pings have arrived since the last question. */

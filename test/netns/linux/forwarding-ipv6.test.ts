@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { applyHostState } from '../../../src/linux/apply.ts'
 import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
-import { waitFor } from '../../support/wait.ts'
-import { Container } from './container.ts'
+import { eventually, waitFor } from '../../support/wait.ts'
+import { Container, PATIENCE_S } from './container.ts'
 import { DUAL_NETWORK, exampleRoutes } from './example-host.ts'
 import { TunEcho } from './tun-echo.ts'
 
@@ -55,7 +55,7 @@ test('the bridge says that it is a router', async () => {
 
 test('the host reaches a remote address from the first of its subnet', async () => {
   remote.pings.length = 0
-  await sh('busybox ping -c 1 -W 1 fd00:33:0:9::9')
+  await sh(`busybox ping -c 1 -W ${PATIENCE_S} fd00:33:0:9::9`)
   assert.deepEqual(remote.pings, ['fd00:33:0:5:: > fd00:33:0:9::9'])
 })
 
@@ -72,7 +72,7 @@ test('in a second overlay the host is the first of its subnet there', async () =
     what: 'the second address of the host',
   })
   remote.pings.length = 0
-  await sh('busybox ping -c 1 -W 1 fd00:34:0:9::9')
+  await sh(`busybox ping -c 1 -W ${PATIENCE_S} fd00:34:0:9::9`)
   assert.deepEqual(remote.pings, ['fd00:34:0:5:: > fd00:34:0:9::9'])
 })
 
@@ -89,11 +89,15 @@ test('what is too big for the way is answered by the kernel, from the bridge', a
     await container.netns.succeeds('busybox', 'ping', '-c1', '-W1', '-s', '1402', 'fd00:33:0:8::8'),
     false,
   )
-  const learned = await container.netns.run('ip', '-6', 'route', 'get', 'fd00:33:0:8::8')
-  assert.match(learned, / mtu 1400/)
-  assert(
-    await container.netns.succeeds('busybox', 'ping', '-c1', '-W1', '-s', '1352', 'fd00:33:0:8::8'),
+  await eventually(
+    async () => {
+      const learned = await container.netns.run('ip', '-6', 'route', 'get', 'fd00:33:0:8::8')
+      assert.match(learned, / mtu 1400/)
+    },
+    { what: 'the answer of the kernel' },
   )
+  const fitting = ['ping', '-c', '1', '-W', `${PATIENCE_S}`, '-s', '1352', 'fd00:33:0:8::8']
+  assert(await container.netns.succeeds('busybox', ...fitting))
 })
 
 test('what a container has cut for a narrow way stays so, though the host tracks connections', async () => {
@@ -104,6 +108,7 @@ test('what a container has cut for a narrow way stays so, though the host tracks
   await container.netns.run('ip', 'route', 'add', ...narrow)
   remote.sizes.length = 0
   await container.netns.succeeds('busybox', 'ping', '-c1', '-W1', '-s', '1400', 'fd00:33:0:7::7')
+  await waitFor(() => remote.sizes.length >= 2, { what: 'both pieces' })
   assert.deepEqual(remote.sizes, [1280, 1400 + 8 - 1232 + 48])
 })
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { applyHostState } from '../../../src/linux/apply.ts'
 import { EMPTY_HOST_STATE } from '../../../src/linux/host-state.ts'
-import { Container } from './container.ts'
+import { Container, PATIENCE_S } from './container.ts'
 import { exampleRoutes, ONE_NETWORK } from './example-host.ts'
 import { TunEcho } from './tun-echo.ts'
 
@@ -24,27 +24,31 @@ after(async () => {
   await applyHostState(EMPTY_HOST_STATE)
 })
 
-const arping = (ip: string): Promise<string> =>
-  container.netns.run('sh', '-c', `busybox arping -c 1 -w 1 -I eth0 ${ip} || true`)
+const arping = (ip: string, seconds = PATIENCE_S): Promise<string> =>
+  container.netns.run('sh', '-c', `busybox arping -c 1 -w ${seconds} -I eth0 ${ip} || true`)
 
 test('the bridge answers ARP at once for addresses behind the TUN', async () => {
   const times: number[] = []
-  for (let last = 1; last <= 5; last++) {
-    const [, mac, time] =
-      /reply from \S+ \[(\S+)\] ([\d.]+)ms/.exec(await arping(`10.33.9.${last}`)) ?? []
-    assert.equal(mac, '02:00:00:00:00:01')
-    times.push(Number(time))
+  for (let batch = 1; batch <= 3; batch++) {
+    const answers = Array.from({ length: 7 }, (_, n) => arping(`10.33.9.${batch * 10 + n}`))
+    for (const answer of await Promise.all(answers)) {
+      const [, mac, time] = /reply from \S+ \[(\S+)\] ([\d.]+)ms/.exec(answer) ?? []
+      assert.equal(mac, '02:00:00:00:00:01')
+      times.push(Number(time))
+    }
   }
-  // The kernel's default answers after a random time up to 800 ms: five in a row are hardly ever fast.
-  assert(Math.max(...times) < 150, `answers took ${times.join(', ')} ms`)
+  // The kernel's default answers after a random time up to 800 ms, in one of eight cases before 100 ms;
+  // a busy machine delays some answers, not most.
+  const median = times.toSorted((a, b) => a - b)[10]!
+  assert(median < 100, `answers took ${times.join(', ')} ms`)
 })
 
 test('the bridge does not answer ARP for addresses of its own subnet', async () => {
-  assert.match(await arping('10.33.5.77'), /Received 0 res/)
+  assert.match(await arping('10.33.5.77', 1), /Received 0 res/)
 })
 
 test('the bridge does not answer ARP for addresses outside the pool', async () => {
-  assert.match(await arping('10.77.0.1'), /Received 0 res/)
+  assert.match(await arping('10.77.0.1', 1), /Received 0 res/)
 })
 
 for (const filter of [0, 1, 2]) {
@@ -61,7 +65,7 @@ for (const filter of [0, 1, 2]) {
 
 test('the host reaches a remote address from the .0 of its subnet', async () => {
   remote.pings.length = 0
-  await sh('busybox ping -c 1 -W 1 10.33.9.9')
+  await sh(`busybox ping -c 1 -W ${PATIENCE_S} 10.33.9.9`)
   assert.deepEqual(remote.pings, ['10.33.5.0 > 10.33.9.9'])
 })
 
@@ -73,7 +77,7 @@ test('in a second overlay the host is the .0 of its subnet there', async () => {
     routes: [...ONE_NETWORK.routes, ...exampleRoutes('10.34.0.0/17', '10.34.5.0')],
   })
   remote.pings.length = 0
-  await sh('busybox ping -c 1 -W 1 10.34.9.9')
+  await sh(`busybox ping -c 1 -W ${PATIENCE_S} 10.34.9.9`)
   assert.deepEqual(remote.pings, ['10.34.5.0 > 10.34.9.9'])
 })
 

@@ -5,7 +5,8 @@ import { after, before, test } from 'node:test'
 import { applyHostState } from '../../../src/linux/apply.ts'
 import { EMPTY_HOST_STATE, type HostState } from '../../../src/linux/host-state.ts'
 import { readIsolationCounters, type IsolationCounter } from '../../../src/linux/isolation.ts'
-import { Container } from './container.ts'
+import { waitFor } from '../../support/wait.ts'
+import { Container, PATIENCE_S } from './container.ts'
 import { exampleBridge, exampleFlows } from './example-host.ts'
 
 //   overlay X               overlay Y         IPv4 alone      foreign, masqueraded
@@ -78,10 +79,15 @@ async function plugIntoGateway(netns: Netns, ip: string): Promise<void> {
 
 async function assertDropped(name: IsolationCounter, ping: () => Promise<boolean>): Promise<void> {
   const earlier = await readIsolationCounters()
+  assert(earlier)
   assert.equal(await ping(), false)
-  const later = await readIsolationCounters()
-  assert(earlier && later)
-  assert(later[name].packets > earlier[name].packets, `${name} counted nothing`)
+  // A packet that still waits for its neighbour is counted when that is found.
+  await waitFor(
+    async () => (await readIsolationCounters())![name].packets > earlier[name].packets,
+    {
+      what: `${name} to count something`,
+    },
+  )
 }
 
 const pings = (from: Netns, ip: string): Promise<boolean> =>
@@ -101,28 +107,28 @@ test('containers on one bridge reach each other although bridged frames are filt
 
 test('what a container sends in fragments arrives, though the host tracks connections', async () => {
   for (const other of [x2, x1b]) {
-    const ping = ['busybox', 'ping', '-c', '1', '-W', '1', '-s', '3000', other.ip6]
+    const ping = ['busybox', 'ping', '-c', '1', '-W', `${PATIENCE_S}`, '-s', '3000', other.ip6]
     assert(await x1.netns.succeeds(...ping), `to ${other.ip6}`)
     assert.deepEqual(await other.seen6(), [x1.ip6])
   }
 })
 
 test('containers of different overlays do not reach each other, either way', async () => {
-  await assertDropped('between_ours', () => x1.ping(y1.ip6))
-  await assertDropped('between_ours', () => y1.ping(x1.ip6))
+  await assertDropped('between_ours', () => x1.ping(y1.ip6, 1))
+  await assertDropped('between_ours', () => y1.ping(x1.ip6, 1))
   assert.deepEqual([await x1.seen6(), await y1.seen6()], [[], []])
 })
 
 test('a container of a foreign bridge does not get in, nor do ours get out to it', async () => {
   await assertDropped('into_ours', () => pings(g1, x1.ip6))
-  await assertDropped('out_of_ours', () => x1.ping('fd00:18::2'))
+  await assertDropped('out_of_ours', () => x1.ping('fd00:18::2', 1))
   assert.deepEqual(await x1.seen6(), [])
 })
 
 test('a container does not enter another overlay as the host, by its masqueraded interface', async () => {
   await plugIntoGateway(y1.netns, 'fd00:18::3')
   await y1.netns.run('ip', '-6', 'route', 'replace', 'default', 'via', 'fd00:18::1')
-  await assertDropped('into_ours', () => y1.ping(x1.ip6))
+  await assertDropped('into_ours', () => y1.ping(x1.ip6, 1))
   assert.deepEqual(await x1.seen6(), [])
   await y1.netns.run('ip', '-6', 'route', 'replace', 'default', 'via', 'fd00:34:0:5::1')
 })
@@ -136,7 +142,7 @@ test('an address of another subnet does not get through, not even between allowe
 
 test('a network of IPv4 alone carries IPv4 and no IPv6, whatever its containers give themselves', async () => {
   await z1.netns.run('ip', 'address', 'add', 'fd00:35:0:5::2/64', 'dev', 'eth0', 'nodad')
-  assert.equal(await z1.ping('fd00:33:0:5::1'), false)
+  assert.equal(await z1.ping('fd00:33:0:5::1', 1), false)
   assert.equal(await pings(z1.netns, 'fd00:35:0:5::1'), false)
   assert.equal(await sh('ip -6 address show dev ov-b4'), '')
 })
@@ -152,7 +158,7 @@ test('the host hears no router that a container plays', async () => {
 test('after Docker has made its chain anew the next apply lets ours through again', async () => {
   assert.deepEqual(await applyHostState(wanted()), [])
   await sh('ip6tables -F DOCKER-USER; ip6tables -A DOCKER-USER -j RETURN')
-  assert.equal(await x1.ping(x2.ip6), false)
+  assert.equal(await x1.ping(x2.ip6, 1), false)
   const changes = await applyHostState(wanted())
   assert(changes.length > 0 && changes.every(({ command }) => command.startsWith('ip6tables')))
   assert(await x1.ping(x2.ip6))
@@ -165,6 +171,6 @@ test('IPv6 that is not allowed any more is dropped at once, and IPv4 goes on', a
   const later = await readIsolationCounters()
   assert(earlier && later && earlier.into_ours.packets > 0)
   assert.equal(later.into_ours.packets, earlier.into_ours.packets, 'counters survive')
-  await assertDropped('between_ours', () => x1.ping(x2.ip6))
+  await assertDropped('between_ours', () => x1.ping(x2.ip6, 1))
   assert(await x1.ping(x2.ip))
 })

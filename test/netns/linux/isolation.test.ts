@@ -66,10 +66,15 @@ async function plugIntoGateway(netns: Netns, ip: string): Promise<void> {
 
 async function counted(name: IsolationCounter, action: () => Promise<boolean>): Promise<boolean> {
   const earlier = await readIsolationCounters()
+  assert(earlier)
   const result = await action()
-  const later = await readIsolationCounters()
-  assert(earlier && later)
-  assert(later[name].packets > earlier[name].packets, `${name} counted nothing`)
+  // A packet that still waits for its neighbour is counted when that is found.
+  await waitFor(
+    async () => (await readIsolationCounters())![name].packets > earlier[name].packets,
+    {
+      what: `${name} to count something`,
+    },
+  )
   return result
 }
 
@@ -86,8 +91,8 @@ test('containers on one bridge reach each other although bridged frames are filt
 })
 
 test('containers of different overlays do not reach each other, either way', async () => {
-  assert.equal(await counted('between_ours', () => x1.ping(y1.ip)), false)
-  assert.equal(await counted('between_ours', () => y1.ping(x1.ip)), false)
+  assert.equal(await counted('between_ours', () => x1.ping(y1.ip, 1)), false)
+  assert.equal(await counted('between_ours', () => y1.ping(x1.ip, 1)), false)
   assert.deepEqual([await x1.seen(), await y1.seen()], [[], []])
 })
 
@@ -96,14 +101,14 @@ test('a container of a foreign bridge does not get in, nor do ours get out to it
     await counted('into_ours', () => g1.succeeds('busybox', 'ping', '-c1', '-W1', x1.ip)),
     false,
   )
-  assert.equal(await counted('out_of_ours', () => x1.ping('172.18.0.2')), false)
+  assert.equal(await counted('out_of_ours', () => x1.ping('172.18.0.2', 1)), false)
   assert.deepEqual(await x1.seen(), [])
 })
 
 test('a container does not enter another overlay as the host, by its masqueraded interface', async () => {
   await plugIntoGateway(y1.netns, '172.18.0.3')
   await y1.netns.run('ip', 'route', 'replace', 'default', 'via', '172.18.0.1')
-  assert.equal(await counted('into_ours', () => y1.ping(x1.ip)), false)
+  assert.equal(await counted('into_ours', () => y1.ping(x1.ip, 1)), false)
   assert.deepEqual(await x1.seen(), [])
   await y1.netns.run('ip', 'route', 'replace', 'default', 'via', '10.34.5.1')
 })
@@ -133,8 +138,8 @@ test('after Docker has made its chain anew the next apply lets ours through agai
   const want = { ...WANT, ports: [x1, x1b, x2, y1].map(({ port }) => port) }
   assert.deepEqual(await applyHostState(want), [])
   await sh('iptables -F DOCKER-USER; iptables -A DOCKER-USER -j RETURN')
-  assert.equal(await x1.ping(x2.ip), false)
-  assert.equal(await x1.ping(x1b.ip), false)
+  assert.equal(await x1.ping(x2.ip, 1), false)
+  assert.equal(await x1.ping(x1b.ip, 1), false)
   const changes = await applyHostState(want)
   assert(changes.length > 0 && changes.every(({ kind }) => kind === 'iptables'))
   assert(await x1.ping(x2.ip))
@@ -147,5 +152,5 @@ test('counters survive a change of the rules', async () => {
   const later = await readIsolationCounters()
   assert(earlier && later && earlier.into_ours.packets > 0)
   assert.equal(later.into_ours.packets, earlier.into_ours.packets)
-  assert.equal(await counted('between_ours', () => x1.ping(x2.ip)), false)
+  assert.equal(await counted('between_ours', () => x1.ping(x2.ip, 1)), false)
 })

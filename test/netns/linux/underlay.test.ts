@@ -104,8 +104,8 @@ test("HOST_IP of IPv6 that is nobody's here is published, and the default route 
 })
 
 test('HOST_IP of IPv6 that the kernel is still asking about is not bound to yet', async () => {
-  // A bridge without ports has no carrier, so the question is never answered.
-  await sh('ip link add name eth2 type bridge; ip link set eth2 up')
+  // A bridge with an address of its own has no carrier without ports, so the question is never asked.
+  await sh('ip link add name eth2 address 02:00:00:00:00:96 type bridge; ip link set eth2 up')
   await sh('ip address add fd00:32::96/64 dev eth2')
   await assert.rejects(observeUnderlay({ hostIp: parseIpv6('fd00:32::96') }), {
     code: 'host_state',

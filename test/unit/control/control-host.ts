@@ -88,7 +88,7 @@ export class ControlHost implements AsyncDisposable {
     const journal = await openJournal(stateDir, log)
     const host = new ControlHost(store, options, { stateDir, identity, journal })
     host.mirror.start()
-    await host.mirror.ready(10_000)
+    await host.mirror.ready(30_000)
     return host
   }
 

@@ -21,8 +21,11 @@ const WAIT = { what: 'the refusal' }
 /** Its kernel side takes a number in digits and answers all else with EINVAL. */
 const REFUSES = '/proc/self/oom_score_adj'
 
-/** Two of the loopback addresses, which nobody else uses. */
-const [OWN, OTHER] = [2, 3].map((last) => `127.${process.pid >>> 16}.${process.pid & 255}.${last}`)
+/** Two of the loopback addresses, which no other process takes: a process id has 22 bits at most. */
+const [OWN, OTHER] = [0, 1].map((which) => {
+  const bits = process.pid * 2 + which
+  return `127.${bits >>> 16}.${(bits >>> 8) & 255}.${bits & 255}`
+})
 
 test('when one worker’s super-packet is refused none writes any more, and that is told once', async () => {
   await using left = new AsyncDisposableStack()

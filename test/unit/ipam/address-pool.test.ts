@@ -169,6 +169,15 @@ test('the record is plain JSON that its schema accepts, and a pool goes on from 
   assert.equal(endpoint(restored), '10.32.5.4')
 })
 
+test('of two gateways the first one stays the gateway, also in a pool that goes on from a record', () => {
+  const addresses = pool()
+  gateway(addresses, '10.32.5.254')
+  gateway(addresses, '10.32.5.1')
+  const record = addressPoolRecord.parse(addresses.toRecord())
+  const restored = new AddressPool(addresses.subnet, record)
+  for (const each of [addresses, restored]) assert.equal(gateway(each), '10.32.5.254')
+})
+
 test('a record of another subnet, or one that contradicts itself, is refused', () => {
   const use = { address: '10.32.5.2', purpose: 'endpoint' as const, since: 0 }
   const subnet = parseCidr('10.32.5.0/24')

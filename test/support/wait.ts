@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, OverlayError } from '../../src/errors.ts'
 
 export interface WaitOptions {
-  /** Milliseconds before giving up; 10,000 unless told. */
+  /** Milliseconds before giving up; 30,000 unless told, which a busy machine may take for what is else done at once. */
   readonly timeout?: number
   /** Milliseconds between two tries; 50 unless told. */
   readonly every?: number
@@ -16,7 +16,7 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { timeout = 10_000, every = 50, what }: WaitOptions,
+  { timeout = 30_000, every = 50, what }: WaitOptions,
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + timeout
   for (;;) {

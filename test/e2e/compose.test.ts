@@ -6,6 +6,7 @@ import type { DockerHost } from '../../lab/docker-host.ts'
 import { IMAGE } from '../../lab/image.ts'
 import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
+import { waitFor } from '../support/wait.ts'
 import { readDocument, tableUnder } from '../support/markdown.ts'
 import { ROOT } from '../support/source-file.ts'
 import { compose, writeProject } from './support/compose.ts'
@@ -196,11 +197,21 @@ describe('Compose on two Docker hosts', { concurrency: false }, () => {
     return said
   }
 
-  /** From the other host, by the published port. */
+  /** From the other host, by the published port, once web service and database serve: each question of the former is counted. */
   async function visit(index = 1): Promise<void> {
     const published = await on(front, BOOK, `port --index=${index} web 80`)
     const url = `http://${front.ip}:${published.split(':')[1]}/`
-    const said = await back.exec('timeout', '10', 'busybox', 'wget', '-q', '-O', '-', url)
+    const web = (words: string): Promise<string> =>
+      on(front, BOOK, `exec -T --index=${index} web ${words}`)
+    await waitFor(() => back.exec('curl', '-sS', '-m', '10', '-o', '/dev/null', `${url}none`), {
+      what: 'the web service to serve',
+      timeout: 60_000,
+    })
+    await waitFor(async () => (await web('wget -q -O - http://db/cgi-bin/rows'), true), {
+      what: 'the database to serve the web service',
+      timeout: 60_000,
+    })
+    const said = await back.exec('timeout', '60', 'busybox', 'wget', '-q', '-O', '-', url)
     assert.match(said, new RegExp(`^visit ${++visits}, served by [0-9a-f]{12}$`))
   }
 

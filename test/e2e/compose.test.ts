@@ -6,9 +6,9 @@ import type { DockerHost } from '../../lab/docker-host.ts'
 import { IMAGE } from '../../lab/image.ts'
 import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
-import { waitFor } from '../support/wait.ts'
 import { readDocument, tableUnder } from '../support/markdown.ts'
 import { ROOT } from '../support/source-file.ts'
+import { eventually, waitFor } from '../support/wait.ts'
 import { compose, writeProject } from './support/compose.ts'
 import { refusalOf } from './support/refusal-of.ts'
 
@@ -138,7 +138,9 @@ describe('Compose on two Docker hosts', { concurrency: false }, () => {
 
   inLab('down gives the subnets back, and up takes them again with the data kept', async () => {
     await Promise.all([on(front, BOOK, 'down -t 1'), on(back, BOOK, 'down -t 1')])
-    assert.equal(await lab.etcdText('/overlay-ts/subnets/'), '')
+    await eventually(async () => assert.equal(await lab.etcdText('/overlay-ts/subnets/'), ''), {
+      what: 'the subnets to be given back',
+    })
     await Promise.all([on(back, BOOK, 'up -d db'), on(front, BOOK, 'up -d web')])
     await visit()
   })

@@ -246,7 +246,9 @@ describe('installed on two machines', { concurrency: false }, () => {
   inLab('the tarball is uninstalled with three commands', async () => {
     await fromTarball.sh(commandsUnder('## Uninstalling', 1))
     assert.deepEqual(await leftBy(fromTarball), [])
-    assert.equal(await lab.etcdText('/overlay-ts/subnets/'), '')
+    await eventually(async () => assert.equal(await lab.etcdText('/overlay-ts/subnets/'), ''), {
+      what: 'no subnet to be left in etcd',
+    })
   })
 
   /** As the third step has it. */

@@ -121,7 +121,7 @@ describe('a machine boots again under a managed plugin', { concurrency: false },
     const pooled = await Promise.all(BACK.map((name) => near.container(name).ip('web')))
     await eventually(() => assert.deepEqual(addressesInUse(near, stateDir), pooled.sort()), {
       what: 'the addresses of before to be free',
-      timeout: 30_000,
+      timeout: 90_000,
       every: 250,
     })
   }

@@ -97,7 +97,7 @@ describe('a machine that boots again', { concurrency: false }, () => {
     const ours = left.map((line) => line.split(' ')[1]!).filter((ip) => /^10\.(3|4)/.test(ip))
     await eventually(() => assert.deepEqual(addressesInUse(near), ours.sort()), {
       what: 'the addresses of before to be free',
-      timeout: 30_000,
+      timeout: 90_000,
       every: 250,
     })
     await eventually(

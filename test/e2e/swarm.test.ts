@@ -8,6 +8,7 @@ import type { DockerHost } from '../../lab/docker-host.ts'
 import { IMAGE } from '../../lab/image.ts'
 import { Lab } from '../../lab/lab.ts'
 import { builtPlugin, createManagedPlugin, MANAGED_PLUGIN } from '../../lab/managed-plugin.ts'
+import { messageOf } from '../../src/errors.ts'
 import { explainFailure } from '../support/lab.ts'
 import { fencesOf, readDocument } from '../support/markdown.ts'
 import { eventually } from '../support/wait.ts'
@@ -161,7 +162,11 @@ describe('a swarm of two nodes', { concurrency: false }, () => {
   async function makeSwarm(): Promise<void> {
     await manager.docker(...argv`swarm init --advertise-addr ${manager.ip}`)
     const token = await manager.docker(...argv`swarm join-token -q worker`)
-    await worker.docker(...argv`swarm join --token ${token} ${manager.ip}:2377`)
+    const joined = worker.docker(...argv`swarm join --token ${token} ${manager.ip}:2377`)
+    await joined.catch((error: unknown) => {
+      // After 20 s docker says so and goes on; that the node is there is waited for below.
+      if (!messageOf(error).includes('will continue in the background')) throw error
+    })
     // Tasks are placed on nodes only whose plugin the manager knows of.
     const format = '{{.Status.State}} {{range .Description.Engine.Plugins}}{{.Name}} {{end}}'
     for (const { machine } of lab.hosts) {

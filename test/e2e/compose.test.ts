@@ -8,7 +8,7 @@ import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { readDocument, tableUnder } from '../support/markdown.ts'
 import { ROOT } from '../support/source-file.ts'
-import { eventually, waitFor } from '../support/wait.ts'
+import { eventually } from '../support/wait.ts'
 import { compose, writeProject } from './support/compose.ts'
 import { refusalOf } from './support/refusal-of.ts'
 
@@ -203,16 +203,14 @@ describe('Compose on two Docker hosts', { concurrency: false }, () => {
   async function visit(index = 1): Promise<void> {
     const published = await on(front, BOOK, `port --index=${index} web 80`)
     const url = `http://${front.ip}:${published.split(':')[1]}/`
-    const web = (words: string): Promise<string> =>
-      on(front, BOOK, `exec -T --index=${index} web ${words}`)
-    await waitFor(() => back.exec('curl', '-sS', '-m', '10', '-o', '/dev/null', `${url}none`), {
-      what: 'the web service to serve',
-      timeout: 60_000,
-    })
-    await waitFor(async () => (await web('wget -q -O - http://db/cgi-bin/rows'), true), {
-      what: 'the database to serve the web service',
-      timeout: 60_000,
-    })
+    const web = front.container(`guest-book_web_${index}`)
+    await eventually(
+      async () => {
+        await back.exec('curl', '-sS', '-m', '10', '-o', '/dev/null', `${url}none`)
+        await web.exec('wget', '-q', '-O', '-', 'http://db/cgi-bin/rows')
+      },
+      { what: 'both services to serve', timeout: 60_000 },
+    )
     const said = await back.exec('timeout', '60', 'busybox', 'wget', '-q', '-O', '-', url)
     assert.match(said, new RegExp(`^visit ${++visits}, served by [0-9a-f]{12}$`))
   }

@@ -4,7 +4,7 @@ import { OverlayError } from '../src/errors.ts'
 export interface CommandOptions {
   /** Text for the program's standard input; nothing unless told. */
   readonly input?: string
-  /** Milliseconds after which the program is killed; 60,000 unless told. */
+  /** Milliseconds after which the program is killed, which only guards against a hang; 180,000 unless told. */
   readonly timeout?: number
   readonly env?: NodeJS.ProcessEnv
 }
@@ -22,7 +22,7 @@ export const LAB_ENV: NodeJS.ProcessEnv = {
  */
 export async function command(
   words: readonly string[],
-  { input, timeout = 60_000, env = LAB_ENV }: CommandOptions = {},
+  { input, timeout = 180_000, env = LAB_ENV }: CommandOptions = {},
 ): Promise<string> {
   const [program, ...args] = words
   if (program === undefined) throw new OverlayError('bad_input', 'a command needs a program')

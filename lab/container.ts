@@ -48,7 +48,7 @@ export class Container {
   }
 
   /** One echo request that must be answered within the seconds given. @throws OverlayError host_state */
-  async ping(ip: string, { seconds = 2, size = 56 } = {}): Promise<void> {
+  async ping(ip: string, { seconds = 10, size = 56 } = {}): Promise<void> {
     await this.exec('ping', '-c', '1', '-W', String(seconds), '-s', String(size), ip)
   }
 

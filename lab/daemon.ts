@@ -61,7 +61,7 @@ export class Daemon {
         writeFileSync(this.#path('pid'), String(pid))
         return (await ready()) && 'yes'
       },
-      { what: `${this.name} to serve`, timeout: 30_000, every: 20 },
+      { what: `${this.name} to serve`, timeout: 90_000, every: 20 },
     )
     if (serves === 'no') throw new OverlayError('host_state', `${this.name} ended`)
   }
@@ -90,7 +90,7 @@ export class Daemon {
     if (signal === 'SIGSTOP' || signal === 'SIGCONT') return
     await waitFor(() => !this.running, {
       what: `${this.name} on ${this.machine.name} to end after ${signal}`,
-      timeout: 20_000,
+      timeout: 60_000,
       every: 10,
     })
     rmSync(this.#path('pid'), { force: true })

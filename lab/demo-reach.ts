@@ -27,11 +27,11 @@ export async function showReachability(placed: readonly Placed[], notes: Notes):
       const pair = `${nameOf(from)} to ${nameOf(to)}`
       const trip = await waitFor(() => ping(from, to), {
         what: `${pair} to answer`,
-        timeout: 20_000,
+        timeout: 60_000,
       })
       const seen = await waitFor(() => ask(from, to), {
         what: `the service of ${pair}`,
-        timeout: 20_000,
+        timeout: 60_000,
       })
       if (seen !== from.ip) {
         throw new OverlayError('host_state', `${pair}: the peer saw ${seen}, not ${from.ip}`)

@@ -156,7 +156,7 @@ export class DockerHost {
 
   /** GET of the plugin's admin listener from the host itself: `admin('/metrics')`. */
   async admin(path: string): Promise<string> {
-    return this.machine.exec(argv`timeout 5 busybox wget -q -O - http://127.0.0.1:9847${path}`)
+    return this.machine.exec(argv`timeout 30 busybox wget -q -O - http://127.0.0.1:9847${path}`)
   }
 
   /** Starts a container of the lab's image in the background. */

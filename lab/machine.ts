@@ -73,7 +73,7 @@ export class Machine {
     child.on('error', () => {})
     await waitFor(
       () => {
-        if (child.exitCode !== null) return 'ended'
+        if (child.exitCode !== null || child.signalCode !== null) return 'ended'
         return existsSync(this.path('ready'))
       },
       { what: `machine ${this.name} to boot`, every: 5 },

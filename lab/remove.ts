@@ -104,7 +104,7 @@ function cgroupRoot(): string | undefined {
 /** Removes a control group and those in it, waiting for the kernel to let go of the last process. */
 async function removeCgroup(path: string): Promise<void> {
   for (const name of entriesOf(path)) await removeCgroup(join(path, name))
-  for (let tries = 0; tries < 100 && !removeIfEmpty(path); tries++) await sleep(20)
+  for (let tries = 0; tries < 1500 && !removeIfEmpty(path); tries++) await sleep(20)
 }
 
 /** The folders (and namespace files) in a folder, none when it is gone; control files are not among them. */

@@ -2,12 +2,11 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { argv } from '../../lab/argv.ts'
 import type { Container } from '../../lab/container.ts'
-import type { DockerHost } from '../../lab/docker-host.ts'
 import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { waitFor } from '../support/wait.ts'
 import { untilAnswered } from './support/answers.ts'
-import { countersOf, difference, type CounterValues } from './support/plugin-state.ts'
+import { difference, restingCounters } from './support/plugin-state.ts'
 
 /** What hosts emit by themselves and no overlay carries: router solicitations and the like. */
 const OWN_NOISE = ['tx_drop_multicast']
@@ -75,9 +74,9 @@ describe('bulk TCP between containers of two hosts', () => {
     test(`${streams} at a time: moves in super-packets, and every packet is accounted for`, () =>
       explainFailure(lab, async () => {
         const hosts = [sender!.host, receiver!.host]
-        const before = await Promise.all(hosts.map(atRest))
+        const before = await Promise.all(hosts.map(restingCounters))
         await sender!.exec(...argv`iperf3 -c ${ip} -P ${streams} -n ${BYTES}`)
-        const after = await Promise.all(hosts.map(atRest))
+        const after = await Promise.all(hosts.map(restingCounters))
         const [sent, got] = before.map((counters, index) => difference(counters, after[index]!))
 
         // iperf3 closes its connections without waiting for what is still queued.
@@ -113,14 +112,3 @@ describe('bulk TCP between containers of two hosts', () => {
       }))
   }
 })
-
-/** The counters once nothing moves any more: a packet on its way is counted in one place and not yet in the other. */
-function atRest(host: DockerHost): Promise<CounterValues> {
-  return waitFor(
-    async () => {
-      const [first, second] = [await countersOf(host), await countersOf(host)]
-      return Object.keys(difference(first, second)).length === 0 ? second : null
-    },
-    { what: `the counters of host ${host.name} to rest`, timeout: 30_000 },
-  )
-}

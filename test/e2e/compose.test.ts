@@ -8,6 +8,7 @@ import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { readDocument, tableUnder } from '../support/markdown.ts'
 import { ROOT } from '../support/source-file.ts'
+import { eventually } from '../support/wait.ts'
 import { compose, writeProject } from './support/compose.ts'
 import { refusalOf } from './support/refusal-of.ts'
 
@@ -137,7 +138,9 @@ describe('Compose on two Docker hosts', { concurrency: false }, () => {
 
   inLab('down gives the subnets back, and up takes them again with the data kept', async () => {
     await Promise.all([on(front, BOOK, 'down -t 1'), on(back, BOOK, 'down -t 1')])
-    assert.equal(await lab.etcdText('/overlay-ts/subnets/'), '')
+    await eventually(async () => assert.equal(await lab.etcdText('/overlay-ts/subnets/'), ''), {
+      what: 'the subnets to be given back',
+    })
     await Promise.all([on(back, BOOK, 'up -d db'), on(front, BOOK, 'up -d web')])
     await visit()
   })
@@ -196,11 +199,19 @@ describe('Compose on two Docker hosts', { concurrency: false }, () => {
     return said
   }
 
-  /** From the other host, by the published port. */
+  /** From the other host, by the published port, once web service and database serve: each question of the former is counted. */
   async function visit(index = 1): Promise<void> {
     const published = await on(front, BOOK, `port --index=${index} web 80`)
     const url = `http://${front.ip}:${published.split(':')[1]}/`
-    const said = await back.exec('timeout', '10', 'busybox', 'wget', '-q', '-O', '-', url)
+    const web = front.container(`guest-book_web_${index}`)
+    await eventually(
+      async () => {
+        await back.exec('curl', '-sS', '-m', '10', '-o', '/dev/null', `${url}none`)
+        await web.exec('wget', '-q', '-O', '-', 'http://db/cgi-bin/rows')
+      },
+      { what: 'both services to serve', timeout: 60_000 },
+    )
+    const said = await back.exec('timeout', '60', 'busybox', 'wget', '-q', '-O', '-', url)
     assert.match(said, new RegExp(`^visit ${++visits}, served by [0-9a-f]{12}$`))
   }
 

@@ -7,7 +7,7 @@ import { Lab } from '../../lab/lab.ts'
 import { labDir, LABS_DIR } from '../../lab/record.ts'
 import { removeLab } from '../../lab/remove.ts'
 import { ROOT } from '../support/source-file.ts'
-import { waitFor } from '../support/wait.ts'
+import { eventually, waitFor } from '../support/wait.ts'
 
 /** A standing lab of this test alone: the usual one may stand for somebody's use. */
 const STANDING = `ovt-${process.pid}-stands`
@@ -31,7 +31,7 @@ test('the demo shows what it promises, exits 0 and leaves nothing behind', async
     assert.match(demo.text(), shown)
   }
   for (const mark of ['✗', '\r', '\x1b']) assert.ok(!demo.text().includes(mark))
-  assert.deepEqual(tracesOf(demo.lab), [])
+  await leavesNothing(demo.lab)
 })
 
 test('a demo whose plugin dies names the step, shows the logs, exits 1 and leaves nothing behind', async () => {
@@ -47,7 +47,7 @@ test('a demo whose plugin dies names the step, shows the logs, exits 1 and leave
   assert.ok(demo.text().includes(`\ndemo: failed at: ${step}\n`), demo.text())
   assert.match(demo.text(), /^--- plugin on 98 \(not running\)$/m)
   assert.match(demo.text(), /"msg":"overlay-ts serves"/)
-  assert.deepEqual(tracesOf(demo.lab), [])
+  await leavesNothing(demo.lab)
 })
 
 test('an interrupted demo leaves nothing behind', async () => {
@@ -56,7 +56,7 @@ test('an interrupted demo leaves nothing behind', async () => {
   demo.interrupt()
   assert.equal(await demo.ended, 130, demo.text())
   assert.match(demo.text(), /^interrupted at: data centre/m)
-  assert.deepEqual(tracesOf(demo.lab), [])
+  await leavesNothing(demo.lab)
 })
 
 test('a kept demo stands until it is taken down, and a second one does not touch it', async () => {
@@ -77,7 +77,7 @@ test('a kept demo stands until it is taken down, and a second one does not touch
   const down = run('down')
   assert.equal(await down.ended, 0, down.text())
   assert.match(down.text(), new RegExp(`removed .*${STANDING}`))
-  assert.deepEqual(tracesOf(STANDING), [])
+  await leavesNothing(STANDING)
 })
 
 test('words that the demo does not know are refused', async () => {
@@ -114,6 +114,10 @@ function run(...words: string[]): Run {
     interrupt: () => void demo.kill('SIGINT'),
   }
 }
+
+/** A program that was killed with its machine is gone some time after it, and its parent after that. */
+const leavesNothing = (lab: string): Promise<void> =>
+  eventually(() => assert.deepEqual(tracesOf(lab), []), { what: `nothing to be left of ${lab}` })
 
 /** Namespaces, mounts, control groups, folders and processes that carry the lab's name. */
 function tracesOf(lab: string): string[] {

@@ -381,7 +381,7 @@ async function publishedPorts(container: Container): Promise<Record<string, stri
 
 /** The source that an answering lab service saw, "" where nobody answers. */
 async function tcpAt(asker: Asker, at: string): Promise<string> {
-  const words = argv`timeout 3 busybox wget -q -O - http://${at}/cgi-bin/peer`
+  const words = argv`timeout 10 busybox wget -q -O - http://${at}/cgi-bin/peer`
   return asker.exec(...words).then(
     (text) => text.trim(),
     () => '',
@@ -389,5 +389,5 @@ async function tcpAt(asker: Asker, at: string): Promise<string> {
 }
 
 async function udpAt(asker: Asker, at: string): Promise<string> {
-  return (await asker.exec('sh', '-c', udpQuestion(at, 2))).trim()
+  return (await asker.exec('sh', '-c', udpQuestion(at, 10))).trim()
 }

@@ -6,8 +6,9 @@ import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually, waitFor } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
-import { agreedEndpoints, cables } from './support/endpoint-records.ts'
+import { agreedEndpoints } from './support/endpoint-records.ts'
 import { createForm } from './support/network-forms.ts'
+import { untilCables } from './support/until-cables.ts'
 
 const NETWORKS = ['web', 'app'] as const
 
@@ -75,7 +76,7 @@ describe('dockerd starts again', { concurrency: false }, () => {
     await reaches('always')
     const left = await agreedEndpoints(lab, near)
     assert.equal(left.length, NETWORKS.length, left.join('\n'))
-    assert.equal(await cables(near), left.length)
+    await untilCables(near, left.length)
     await eventually(async () => assert.equal(await dockerUser(), rules), {
       what: 'the rules in DOCKER-USER to be there again',
       timeout: 30_000,

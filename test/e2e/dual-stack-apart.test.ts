@@ -226,7 +226,7 @@ describe('overlays of IPv6 on two Docker hosts', { concurrency: false }, () => {
     await lab.switch.exec(...argv`ip -6 address add ${there}/64 dev ${BRIDGE} nodad`)
     await everywhere(async (host) => {
       await host.exec(...argv`ip -6 address add ${underlay6(host.name)}/64 dev eth0 nodad`)
-      await host.exec(...argv`busybox ping -c 1 -W 5 ${there}`)
+      await host.exec(...argv`busybox ping -c 1 -W 30 ${there}`)
     })
     // Both ways are laid: only rules keep the packets from going them.
     for (const each of placed) {

@@ -15,6 +15,7 @@ import { NumberedStream } from './support/numbered-stream.ts'
 import { assertConnected, place, type Placed } from './support/placed.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
+import { untilBridgesPublished } from './support/until-bridges-published.ts'
 
 /** A pooled overlay and a routed one: what carries their packets differs. */
 const NETWORKS = {
@@ -44,6 +45,7 @@ describe('while containers talk over IPv6', { concurrency: false }, () => {
         running[name] = await Promise.all([place(near, name), place(far, name)])
         await assertConnected(running[name])
       }
+      await untilBridgesPublished(lab)
     })
   })
   after(async () => {

@@ -17,6 +17,7 @@ import { sendUncut, untilToldMtu } from './support/path-mtu.ts'
 import { assertConnected, place, type Placed } from './support/placed.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf, type SubnetOfNetwork } from './support/subnet-of.ts'
+import { untilBridgesPublished } from './support/until-bridges-published.ts'
 
 const OURS = argv`--ipam-driver overlay-ts`
 
@@ -248,7 +249,19 @@ describe('networks of IPv4 and IPv6 on two Docker hosts', { concurrency: false }
   })
 
   inLab('that cannot be are refused with a sentence, and leave nothing', async () => {
-    const untouched = await recordsOf(lab)
+    let untouched = ''
+    // What the tests before had is gone from etcd some time after it is gone here.
+    await eventually(
+      async () => {
+        untouched = await recordsOf(lab)
+        assert.doesNotMatch(untouched, /"Overlay":"(?!(?:web|shared|out|routed|app)")/)
+        const endpoints = untouched.match(/^\S+\/endpoints\//gm) ?? []
+        assert.equal(endpoints.length, Object.values(placed).flat().length)
+      },
+      { what: 'the networks of all tests, and no others, to be in etcd' },
+    )
+    await untilBridgesPublished(lab)
+    untouched = await recordsOf(lab)
     const [first, second] = [await subnet6Of(b, 'shared'), await subnet6Of(b, 'app')]
     const no = argv`${OURS} --ipam-opt overlay=no`
     // docker sends several subnets in any order.

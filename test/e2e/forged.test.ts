@@ -12,7 +12,7 @@ import { naiveFrame } from '../support/naive-ports.ts'
 import { eventually } from '../support/wait.ts'
 import { untilAnswered } from './support/answers.ts'
 import { FORGERIES, PEER, TARGET, THIRD, type Facts, type Frame } from './support/forgeries.ts'
-import { countersOf, difference, pluginState } from './support/plugin-state.ts'
+import { countersOf, difference, pluginState, restingCounters } from './support/plugin-state.ts'
 import { Stranger } from './support/stranger.ts'
 import { TunCapture } from './support/tun-capture.ts'
 
@@ -121,21 +121,22 @@ describe('a stranger on the underlay', () => {
     frame: Frame,
   ): Promise<Partial<Record<CounterName, number>>> {
     const host = lab.host(TARGET)
-    const before = await countersOf(host)
+    const before = await restingCounters(host)
     await stranger.send({
       source: frame.outerSource ?? lab.host(PEER).ip,
       destination: host.ip,
       payload: frameOf(text, frame),
       ...(frame.tos !== undefined && { tos: frame.tos }),
     })
-    let counted: Partial<Record<CounterName, number>> = {}
     await eventually(
       async () => {
-        counted = difference(before, await countersOf(host))
+        const counted = difference(before, await countersOf(host))
         assert.ok(counted.rx_frames, 'the frame has not arrived')
       },
       { what: `the frame "${text}" to be counted`, timeout: 30_000 },
     )
+    // It counts as arrived before it counts as what becomes of it.
+    const counted = difference(before, await restingCounters(host))
     const isOfArrivals = ([name]: [string, number]): boolean =>
       /^rx_(frames|packets|drop_)/.test(name) || name === 'tun_writes'
     return Object.fromEntries(Object.entries(counted).filter(isOfArrivals))

@@ -18,13 +18,13 @@ const RED = argv`--ipam-driver overlay-ts --ipam-opt overlay=red`
 
 /** What a service at an address and port says, "" for nothing. */
 const ask = async (asker: Asker, at: string, page: 'peer' | 'name' = 'peer'): Promise<string> =>
-  asker.exec(...argv`timeout 3 busybox wget -q -O - http://${at}/cgi-bin/${page}`).then(
+  asker.exec(...argv`timeout 10 busybox wget -q -O - http://${at}/cgi-bin/${page}`).then(
     (text) => text.trim(),
     () => '',
   )
 
 const askUdp = async (asker: Asker, at: string): Promise<string> =>
-  (await asker.exec('sh', '-c', `${udpQuestion(at, 1)} 2>/dev/null || true`)).trim()
+  (await asker.exec('sh', '-c', `${udpQuestion(at, 10)} 2>/dev/null || true`)).trim()
 
 describe('a network that is its own way out, on two Docker hosts', () => {
   let lab: Lab
@@ -154,7 +154,7 @@ describe('a network that is its own way out, on two Docker hosts', () => {
     await eventually(
       async () => {
         assert.equal(await ask(there, at.get('80/tcp')!, 'name'), 'all')
-        const peer = argv`timeout 3 socat -u TCP4:${at.get('7/tcp')!} -`
+        const peer = argv`timeout 10 socat -u TCP4:${at.get('7/tcp')!} -`
         assert.equal(await there.exec(...peer), there.ip)
         assert.equal(await askUdp(there, at.get('7/udp')!), there.ip)
       },
@@ -240,7 +240,7 @@ describe('a network that is its own way out, on two Docker hosts', () => {
         await eventually(assertPublished, { what: 'the container to be back', timeout: 60_000 })
         assert.notEqual(await web.ip('out'), before)
         const pid = String(await web.pid())
-        const heard = argv`timeout 10 tcpdump -n -i eth0 -c 1 udp port ${PEER_PORT} and src ${there.ip}`
+        const heard = argv`timeout 60 tcpdump -n -i eth0 -c 1 udp port ${PEER_PORT} and src ${there.ip}`
         assert.match(await here.exec('nsenter', '-t', pid, '-n', ...heard), /\.7777 > /)
       } finally {
         rmSync(goOn)
@@ -284,7 +284,13 @@ describe('a network that is its own way out, on two Docker hosts', () => {
     assert.deepEqual(await publishedPorts(here), [])
     assert.equal(await ask(there, `${here.ip}:8080`), '')
     await here.docker('network', 'rm', 'out')
-    assert.doesNotMatch(await here.exec(...argv`nft list table inet overlay-ts`), /dnat|masquerade/)
+    await eventually(
+      async () => {
+        const rules = await here.exec(...argv`nft list table inet overlay-ts`)
+        assert.doesNotMatch(rules, /dnat|masquerade/)
+      },
+      { what: 'its rules to be gone' },
+    )
     await here.run('next', { options: argv`-p 8080:80` })
     await untilOpen(8080, 'next')
   })

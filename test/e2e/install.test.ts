@@ -14,7 +14,7 @@ import { messageOf } from '../../src/errors.ts'
 import { explainFailure } from '../support/lab.ts'
 import { fencesOf, readDocument } from '../support/markdown.ts'
 import { ROOT } from '../support/source-file.ts'
-import { eventually } from '../support/wait.ts'
+import { eventually, waitFor } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import { createNetwork } from './support/network-forms.ts'
 import { SystemRoot } from './support/system-root.ts'
@@ -118,13 +118,21 @@ describe('installed on two machines', { concurrency: false }, () => {
       roots.map(async (root) => (await compose(root, 'exec -T here hostname -i')).trim()),
     )
     assert.notEqual(ip, otherIp)
-    const pings = await Promise.all([
-      compose(fromTarball, `exec -T here ping -c 1 -W 5 ${otherIp}`),
-      compose(fromDeb, `exec -T here ping -c 1 -W 5 ${ip}`),
-    ])
-    for (const said of pings) assert.match(said, /1 packets received/)
+    // Either host hears of the other's subnet some time after that has it.
+    const pings = (): Promise<string[]> =>
+      Promise.all([
+        compose(fromTarball, `exec -T here ping -c 1 -W 5 ${otherIp}`),
+        compose(fromDeb, `exec -T here ping -c 1 -W 5 ${ip}`),
+      ])
+    for (const said of await waitFor(pings, { what: 'both pings to be answered' })) {
+      assert.match(said, /1 packets received/)
+    }
     await Promise.all(roots.map((root) => compose(root, 'down')))
-    assert.doesNotMatch(await lab.etcdText('/overlay-ts/subnets/'), /"Overlay":"try"/)
+    await eventually(
+      async () =>
+        assert.doesNotMatch(await lab.etcdText('/overlay-ts/subnets/'), /"Overlay":"try"/),
+      { what: 'its subnets to be given back' },
+    )
   })
 
   inLab('its few privileges are enough for routes inside of containers that run', async () => {
@@ -159,7 +167,7 @@ describe('installed on two machines', { concurrency: false }, () => {
         assert.match(await restartsOf(fromTarball), /^NRestarts=1\nActiveState=active$/m)
         await lab.host('96').container('on-96').ping(target)
       },
-      { what: 'the service to run again', timeout: 30_000 },
+      { what: 'the service to run again', timeout: 60_000 },
     )
   })
 
@@ -172,7 +180,7 @@ describe('installed on two machines', { concurrency: false }, () => {
     const target = await lab.host('96').container('on-96').ip()
     await eventually(() => lab.host('98').container('on-98').ping(target), {
       what: 'containers to reach each other',
-      timeout: 30_000,
+      timeout: 60_000,
     })
   })
 
@@ -196,8 +204,9 @@ describe('installed on two machines', { concurrency: false }, () => {
         const now = await etcdsOf(fromTarball)
         assert.equal(now.length, 1)
         assert.notEqual(now[0], first)
+        assert.match(await restartsOf(fromTarball), /^ActiveState=active$/m)
       },
-      { what: 'another etcd to run', timeout: 30_000 },
+      { what: 'another etcd to run', timeout: 60_000 },
     )
     await fromTarball.sh(commandsUnder('## 4. Checks'))
     await Promise.all(lab.hosts.map(({ name }) => leaveNetwork(name)))
@@ -215,7 +224,7 @@ describe('installed on two machines', { concurrency: false }, () => {
     await fromDeb.sh(`sed -i '/^VXLAN_PORT/d' ${ENV_FILE}`)
     await eventually(async () => assert.match(await restartsOf(fromDeb), /^ActiveState=active$/m), {
       what: 'the service to run',
-      timeout: 30_000,
+      timeout: 60_000,
     })
   })
 
@@ -237,7 +246,9 @@ describe('installed on two machines', { concurrency: false }, () => {
   inLab('the tarball is uninstalled with three commands', async () => {
     await fromTarball.sh(commandsUnder('## Uninstalling', 1))
     assert.deepEqual(await leftBy(fromTarball), [])
-    assert.equal(await lab.etcdText('/overlay-ts/subnets/'), '')
+    await eventually(async () => assert.equal(await lab.etcdText('/overlay-ts/subnets/'), ''), {
+      what: 'no subnet to be left in etcd',
+    })
   })
 
   /** As the third step has it. */

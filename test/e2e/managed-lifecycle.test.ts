@@ -8,7 +8,7 @@ import { Lab } from '../../lab/lab.ts'
 import { builtPlugin } from '../../lab/managed-plugin.ts'
 import { Registry, registryAddress } from '../../lab/registry.ts'
 import { explainFailure } from '../support/lab.ts'
-import { eventually } from '../support/wait.ts'
+import { eventually, waitFor } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import {
   attachmentsOf,
@@ -21,6 +21,7 @@ import {
 import { managedProcess } from './support/managed-process.ts'
 import { createNetwork, NETWORK_FORMS } from './support/network-forms.ts'
 import { Traffic } from './support/traffic.ts'
+import { untilCables } from './support/until-cables.ts'
 
 const PLUGIN = `${registryAddress(ETCD_IP)}/overlay-ts:1`
 const NEWER = `${registryAddress(ETCD_IP)}/overlay-ts:2`
@@ -106,9 +107,10 @@ describe('a managed plugin, while containers talk,', { concurrency: false }, () 
 
   inLab('leaves everything in place while it is disabled', async (t) => {
     await interruption(t, 'disable, look around, enable', async () => {
+      await untilCables(near, NETWORKS.length + 1)
       const enabled = await near.stateText()
       await plugin('disable', PLUGIN)
-      assert.equal(await near.stateText(), withoutSockets(enabled))
+      await stays(withoutSockets(enabled))
       await a.ping(await neighbour.ip())
       assert.equal(await a.reaches(await b.ip('web')), false)
       await plugin('enable', PLUGIN)
@@ -125,13 +127,13 @@ describe('a managed plugin, while containers talk,', { concurrency: false }, () 
   })
 
   inLab('is upgraded to another version, and keeps what it knew', async (t) => {
-    assert.equal(await runningVersion(near), '1.0.0')
+    assert.equal(await waitFor(() => runningVersion(near), { what: 'a version' }), '1.0.0')
     await interruption(t, 'upgrade: disable, upgrade, enable', async () => {
       await plugin('disable', PLUGIN)
       await plugin('upgrade', '--grant-all-permissions', '--skip-remote-check', PLUGIN, NEWER)
       await plugin('enable', PLUGIN)
     })
-    assert.equal(await runningVersion(near), '2.0.0')
+    assert.equal(await waitFor(() => runningVersion(near), { what: 'a version' }), '2.0.0')
   })
 
   inLab('is not disabled under networks made by its full name, unless by force', async (t) => {
@@ -154,10 +156,11 @@ describe('a managed plugin, while containers talk,', { concurrency: false }, () 
 
   inLab('is removed and installed again, and finds its networks again', async (t) => {
     await interruption(t, 'disable, rm, install', async () => {
+      await untilCables(near, NETWORKS.length + 1)
       const enabled = await near.stateText()
       await plugin('disable', PLUGIN)
       await plugin('rm', PLUGIN)
-      assert.equal(await near.stateText(), withoutSockets(enabled))
+      await stays(withoutSockets(enabled))
       await install()
     })
   })
@@ -174,8 +177,18 @@ describe('a managed plugin, while containers talk,', { concurrency: false }, () 
       timeout: 30_000,
       every: 500,
     })
-    assert.doesNotMatch(await lab.etcdText(), /172\.18\.10\.96/)
+    await eventually(async () => assert.doesNotMatch(await lab.etcdText(), /172\.18\.10\.96/), {
+      what: 'the host to be gone from etcd',
+      timeout: 60_000,
+    })
   })
+
+  async function stays(state: string): Promise<void> {
+    await eventually(async () => assert.equal(await near.stateText(), state), {
+      what: 'the host to be as before, without the plugin',
+      every: 250,
+    })
+  }
 
   const install = (): Promise<string> =>
     plugin(...argv`install --grant-all-permissions ${PLUGIN} ${MANAGED_SETTINGS}`)

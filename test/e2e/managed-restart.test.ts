@@ -10,7 +10,6 @@ import { MANAGED_PLUGIN } from '../../lab/managed-plugin.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually, waitFor } from '../support/wait.ts'
 import { assertBothWays } from './support/both-ways.ts'
-import { cables } from './support/endpoint-records.ts'
 import { attachmentsOf, pluginMounts } from './support/managed-host.ts'
 import {
   CHOSEN_IP,
@@ -21,6 +20,7 @@ import {
 import { managedProcess } from './support/managed-process.ts'
 import { createNetwork } from './support/network-forms.ts'
 import { Traffic } from './support/traffic.ts'
+import { untilCables } from './support/until-cables.ts'
 
 const LIVE = ['--live-restore']
 
@@ -60,7 +60,7 @@ describe('dockerd starts again under a managed plugin', { concurrency: false }, 
       await startsAnswering(t, `dockerd ${signal}`, { host: near, asker: b, from })
       assert.equal((await a.networks())['chosen'], ips['chosen'])
       assert.notEqual(managedProcess(near), process)
-      assert.equal(await pluginMounts(near), mounts)
+      await hasMounts(mounts)
       await isServed()
     })
   }
@@ -83,7 +83,7 @@ describe('dockerd starts again under a managed plugin', { concurrency: false }, 
       t.diagnostic(`| dockerd ${signal}, live-restore | ${seconds.join(' | ')} |`)
       assert.equal(await attachmentsOf(near), attachments)
       assert.equal(managedProcess(near), process)
-      assert.equal(await pluginMounts(near), mounts)
+      await hasMounts(mounts)
       await isServed()
     })
   }
@@ -119,9 +119,13 @@ describe('dockerd starts again under a managed plugin', { concurrency: false }, 
     const fresh = await near.run('fresh', { network: PAIR_NETWORKS })
     for (const container of [a, fresh]) await assertBothWays(container, b, PAIR_NETWORKS)
     await fresh.remove()
-    await eventually(async () => assert.equal(await cables(near), PAIR_NETWORKS.length), {
-      what: 'no cable to be left but those of the one container',
-      timeout: 60_000,
+    await untilCables(near, PAIR_NETWORKS.length)
+  }
+
+  /** Those of before; what a process had that ended is gone some time after it. */
+  async function hasMounts(mounts: string): Promise<void> {
+    await eventually(async () => assert.equal(await pluginMounts(near), mounts), {
+      what: 'the mounts to be as before',
       every: 250,
     })
   }

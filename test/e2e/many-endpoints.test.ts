@@ -6,8 +6,9 @@ import { Lab } from '../../lab/lab.ts'
 import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
-import { addressesInUse, agreedEndpoints, cables } from './support/endpoint-records.ts'
+import { addressesInUse, agreedEndpoints } from './support/endpoint-records.ts'
 import { createNetwork } from './support/network-forms.ts'
+import { untilCables } from './support/until-cables.ts'
 
 /** On each of three hosts: 8 containers in 8 overlays each, and 3 that are made meanwhile. */
 const OVERLAYS = Array.from({ length: 8 }, (_, n) => `o${n}`)
@@ -89,8 +90,10 @@ describe('two hundred endpoints at once', { concurrency: false }, () => {
     t.diagnostic(`gone after ${seconds(begun)} s`)
     for (const host of lab.hosts) {
       assert.deepEqual(await agreedEndpoints(lab, host), [])
-      assert.equal(await cables(host), 0)
-      assert.deepEqual(addressesInUse(host), [])
+      await untilCables(host, 0)
+      await eventually(() => assert.deepEqual(addressesInUse(host), []), {
+        what: `the addresses of host ${host.name} to be free`,
+      })
     }
     await eventually(async () => assert.equal(await lab.etcdText('/overlay-ts/endpoints/'), ''), {
       what: 'etcd to hold no endpoint',

@@ -8,6 +8,7 @@ import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import { createForm, createNetwork, FORMS } from './support/network-forms.ts'
 import { assertConnected, place } from './support/placed.ts'
+import { untilBridgesPublished } from './support/until-bridges-published.ts'
 
 /** Forwarding, a subnet in etcd, and an address or a route of a unique local prefix (RFC 4193). */
 const IPV6_TRACES =
@@ -59,10 +60,16 @@ describe('on two Docker hosts', () => {
   }
 
   async function assertLeavesTraces(): Promise<string> {
-    const now = await everything()
-    for (const part of [/^ov-b\w+ bridge/m, /^ov-h\w+ veth/m, /^\/overlay-ts\/endpoints\//m]) {
-      assert.match(now, part)
-    }
+    let now = ''
+    await eventually(
+      async () => {
+        now = await everything()
+        for (const part of [/^ov-b\w+ bridge/m, /^ov-h\w+ veth/m, /^\/overlay-ts\/endpoints\//m]) {
+          assert.match(now, part)
+        }
+      },
+      { what: 'the containers to be in etcd too' },
+    )
     assert.notEqual(now, untouched)
     return now
   }
@@ -107,6 +114,7 @@ describe('on two Docker hosts', () => {
 
   /** The text of both hosts once it is the same twice: nothing is on its way any more. */
   async function settled(): Promise<string> {
+    await untilBridgesPublished(lab)
     let last = ''
     await eventually(
       async () => {
@@ -174,11 +182,16 @@ describe('on two Docker hosts', () => {
       }
     }
     await comeAndGo()
-    const left = await settled()
-    for (const line of changes(untouched, left).split('\n')) {
-      assert.match(line, /^[-+] net\/ipv6\/conf\/\w+\/(forwarding|accept_ra):[012]$/)
-    }
-    untouched = left
+    await eventually(
+      async () => {
+        const left = await everything()
+        for (const line of changes(untouched, left).split('\n')) {
+          assert.match(line, /^[-+] net\/ipv6\/conf\/\w+\/(forwarding|accept_ra):[012]$/)
+        }
+      },
+      { what: 'nothing else to be left', every: 500 },
+    )
+    untouched = await settled()
     await comeAndGo()
     await assertUntouched()
   })

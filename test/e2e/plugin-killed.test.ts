@@ -10,12 +10,13 @@ import { Capture } from './support/capture.ts'
 import {
   addressesInUse,
   agreedEndpoints,
-  cables,
   endpointRecords,
   journalFiles,
 } from './support/endpoint-records.ts'
 import { createForm, createNetwork } from './support/network-forms.ts'
 import { NumberedStream } from './support/numbered-stream.ts'
+import { untilBridgesPublished } from './support/until-bridges-published.ts'
+import { untilCables } from './support/until-cables.ts'
 
 /** A pooled overlay and a plain network: what carries their packets differs. */
 const NETWORKS = ['web', 'app'] as const
@@ -46,6 +47,7 @@ describe('a plugin that dies', { concurrency: false }, () => {
     await lonely.run('gone', { network: 'app' })
     a = await near.run('near', { network: NETWORKS })
     b = await far.run('far', { network: NETWORKS })
+    await untilBridgesPublished(lab)
     await lonely.killPlugin()
     unheard = lonely.docker('rm', '-f', 'gone')
     unheardRemoval = lonely.docker('network', 'rm', 'idle')
@@ -72,7 +74,7 @@ describe('a plugin that dies', { concurrency: false }, () => {
       for (const line of lines) t.diagnostic(`${signal}, ${line}`)
       await eventually(async () => assert.equal(await stateOf(near), before), {
         what: `host 96 to be as before ${signal}`,
-        timeout: 30_000,
+        timeout: 60_000,
       })
     }
     const fresh = await near.run('fresh', { network: NETWORKS })
@@ -119,7 +121,7 @@ describe('a plugin that dies', { concurrency: false }, () => {
     await removal
     const left = await agreedEndpoints(lab, near)
     assert.equal(left.length, NETWORKS.length)
-    assert.equal(await cables(near), left.length)
+    await untilCables(near, left.length)
   })
 
   inLab('finds out about a container that Docker gave up telling it of', async () => {
@@ -181,7 +183,7 @@ describe('a plugin that dies', { concurrency: false }, () => {
 
   inLab('has lost no address in the end', async () => {
     const agreed = await agreedEndpoints(lab, near)
-    assert.equal(await cables(near), agreed.length)
+    await untilCables(near, agreed.length)
     const pooled = agreed.map((line) => line.split(' ')[1]!).filter((ip) => ip.startsWith('10.'))
     await eventually(() => assert.deepEqual(addressesInUse(near), pooled.sort()), {
       what: 'the addresses of failed attempts to be free again',

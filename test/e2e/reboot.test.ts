@@ -7,8 +7,11 @@ import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
 import { assertReaches } from './support/answers.ts'
 import { assertBothWays } from './support/both-ways.ts'
-import { addressesInUse, agreedEndpoints, cables } from './support/endpoint-records.ts'
+import { addressesInUse, agreedEndpoints } from './support/endpoint-records.ts'
 import { createForm, createNetwork } from './support/network-forms.ts'
+import { isMended } from './support/is-mended.ts'
+import { untilBridgesPublished } from './support/until-bridges-published.ts'
+import { untilCables } from './support/until-cables.ts'
 import { untilRunning } from './support/until-running.ts'
 
 /** With an address of the container's own choice: what Docker's and what our address management gives out. */
@@ -74,6 +77,8 @@ describe('a machine that boots again', { concurrency: false }, () => {
 
   async function boots(t: TestContext, start: () => Promise<void>): Promise<void> {
     const pinned = await pinnedAddresses()
+    for (const host of [near, far]) await agreedEndpoints(lab, host)
+    await untilBridgesPublished(lab)
     const elsewhere = await far.stateText()
     const leases = await lab.etcdText('/overlay-ts/subnets/')
     const creations = near.pluginLog().split('network created').length
@@ -88,26 +93,28 @@ describe('a machine that boots again', { concurrency: false }, () => {
     assert.equal(near.pluginLog().split('network created').length, creations)
     const left = await agreedEndpoints(lab, near)
     assert.equal(left.length, Object.values(CONTAINERS).flat().length, left.join('\n'))
-    assert.equal(await cables(near), left.length)
+    await untilCables(near, left.length)
     const ours = left.map((line) => line.split(' ')[1]!).filter((ip) => /^10\.(3|4)/.test(ip))
     await eventually(() => assert.deepEqual(addressesInUse(near), ours.sort()), {
       what: 'the addresses of before to be free',
-      timeout: 30_000,
+      timeout: 90_000,
       every: 250,
     })
-    assert.equal(await far.stateText(), elsewhere)
-    assert.equal(await lab.etcdText('/overlay-ts/subnets/'), leases)
+    await eventually(
+      async () => {
+        assert.equal(await far.stateText(), elsewhere)
+        assert.equal(await lab.etcdText('/overlay-ts/subnets/'), leases)
+      },
+      { what: 'the other host to be as before', every: 250 },
+    )
     await near.docker('start', 'once')
     await assertReaches(
       near.container('once'),
       [await b.ip('web')],
       await near.container('once').ip('web'),
     )
-    const log = near.pluginLog()
-    assert.doesNotMatch(log, /housekeeping failed/)
-    // Docker makes its chains at the same time; what that disturbs is mended.
-    const trouble = log.lastIndexOf('the host is not as it should be')
-    assert.ok(trouble < 0 || log.includes('the host is as it should be again', trouble))
+    await isMended(() => near.pluginLog())
+    assert.doesNotMatch(near.pluginLog(), /housekeeping failed/)
   }
 
   async function pinnedAddresses(): Promise<string[]> {

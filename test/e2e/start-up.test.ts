@@ -7,7 +7,8 @@ import { Lab } from '../../lab/lab.ts'
 import { messageOf } from '../../src/errors.ts'
 import { explainFailure } from '../support/lab.ts'
 import { UnixClient } from '../support/unix-client.ts'
-import { waitFor } from '../support/wait.ts'
+import { eventually, waitFor } from '../support/wait.ts'
+import { ETCD_SILENCE } from './support/etcd-silence.ts'
 import { createForm } from './support/network-forms.ts'
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'plugin', 'main.ts')
@@ -103,7 +104,11 @@ describe('overlay-ts starts', { concurrency: false }, () => {
       })
       await host.exec('sh', '-c', release)
     }
-    assert.doesNotMatch(await lab.etcdText('/overlay-ts/'), /subnets|holders|overlays/)
+    await eventually(
+      async () =>
+        assert.doesNotMatch(await lab.etcdText('/overlay-ts/'), /subnets|holders|overlays/),
+      { what: 'what was leased for the refused networks to be given back' },
+    )
     await createForm(host, 'web')
   })
 
@@ -142,7 +147,7 @@ describe('overlay-ts starts', { concurrency: false }, () => {
     const stopped = host.stopPlugin()
     const { status, body } = await slow
     assert.equal(status, 500)
-    assert.match(body, /etcd at http:\/\/172\.18\.10\.95:2379 has not answered/)
+    assert.match(body, ETCD_SILENCE)
     await lab.etcd.resume()
     await stopped
     assert.equal(existsSync(host.pluginSocket), false)
@@ -172,7 +177,9 @@ describe('overlay-ts starts', { concurrency: false }, () => {
 const otherOwners = [
   {
     take: 'setsid socat -u UDP4-RECV:8472 /dev/null </dev/null >/dev/null 2>&1 & echo $! >/run/taker; while ! ss -Hlun sport = :8472 | grep -q .; do :; done',
-    release: 'kill -9 $(ss -Hlunp sport = :8472 | sed "s/.*pid=\\([0-9]*\\).*/\\1/")',
+    // A killed program's port is free some time after.
+    release:
+      'kill -9 $(ss -Hlunp sport = :8472 | sed "s/.*pid=\\([0-9]*\\).*/\\1/"); while ss -Hlun sport = :8472 | grep -q .; do :; done',
     owner: /"socat" \(process \d+\)/,
   },
   {

@@ -15,6 +15,7 @@ import {
   journalFiles,
 } from './support/endpoint-records.ts'
 import { createForm } from './support/network-forms.ts'
+import { untilBridgesPublished } from './support/until-bridges-published.ts'
 
 const NETWORKS = ['web', 'app', 'shared', 'bare'] as const
 
@@ -49,7 +50,8 @@ describe('a state directory that is lost', { concurrency: false }, () => {
         far.run('far', { network: NETWORKS }),
       ])
       await bothReach()
-      await agreedEndpoints(lab, near)
+      for (const host of [near, far]) await agreedEndpoints(lab, host)
+      await untilBridgesPublished(lab)
       whole = await pictureOf()
     })
   })

@@ -232,7 +232,7 @@ describe('what two hosts send each other, as tshark reads it', () => {
       await first.container.exec('sh', '-c', send)
     }
     await first.container.exec('sh', '-c', `arping -c 2 -w 2 -I eth0 ${unknown} || true`)
-    await first.container.exec('arping', '-c', '1', '-w', '2', '-I', 'eth0', second.ip)
+    await first.container.exec('arping', '-f', '-w', '30', '-I', 'eth0', second.ip)
     // The last word: what was sent before it has come through by then.
     await first.container.ping(second.ip)
     const seen = await towardsSecond.frames()
@@ -262,9 +262,9 @@ async function makeTraffic(first: End, second: End): Promise<void> {
   await second.host.docker('exec', '-d', second.container.name, 'iperf3', '-s')
   const iperf = (words: readonly string[]): Promise<string> =>
     first.container.exec('iperf3', '-c', second.ip, '-P', '8', ...words)
-  await waitFor(() => iperf(argv`-n 2M`), { what: 'iperf3 to serve', timeout: 30_000 })
+  await waitFor(() => iperf(argv`-n 4M`), { what: 'iperf3 to serve', timeout: 30_000 })
   for (const words of [
-    argv`-n 2M -R`,
+    argv`-n 4M -R`,
     argv`-n 800K -u -b 5M -l ${ICMP_ROOM}`,
     argv`-n 200K -u -b 5M -l 200 -R`,
   ]) {

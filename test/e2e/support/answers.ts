@@ -33,11 +33,14 @@ for ip in "$@"; do
 done
 wait`
 
-/** Asks the lab's services at each address, of either family, over TCP, UDP and ICMP which source they see; each is asked once. */
+/**
+ * Asks the lab's services at each address, of either family, over TCP, UDP and ICMP which source they see; each is asked
+ * once, and heard for so many seconds: none is waited for that has answered.
+ */
 export async function answersFrom(
   asker: Asker,
   ips: readonly string[],
-  seconds = 3,
+  seconds = 10,
 ): Promise<Record<string, Answer>> {
   const text = await asker.exec('busybox', 'sh', '-c', ASK, 'ask', String(seconds), ...ips)
   const lines = new Set(text.split('\n'))
@@ -59,14 +62,17 @@ function written(source: string): string {
 
 /** Waits until a service at each address answers at all; what it answers is the caller's to judge. */
 export async function untilAnswered(asker: Asker, ips: readonly string[]): Promise<void> {
+  let seconds = 0
   await waitFor(
     async () => {
-      const answers = Object.entries(await answersFrom(asker, ips, 1))
+      // A busy machine may never be done with all of them in a second.
+      seconds = Math.min(seconds + 1, 5)
+      const answers = Object.entries(await answersFrom(asker, ips, seconds))
       const silent = answers.filter(([, { tcp, udp }]) => tcp === '' || udp === '')
       assert.deepEqual(silent, [])
       return true
     },
-    { what: `${asker.name} to hear from ${ips.join(', ')}`, timeout: 30_000, every: 200 },
+    { what: `${asker.name} to hear from ${ips.join(', ')}`, timeout: 60_000, every: 200 },
   )
 }
 

@@ -25,10 +25,12 @@ export async function compose(
       DOCKER_HOST: `unix://${host.socket}`,
       // By Docker itself, without BuildKit, which asks a registry for images that are here.
       COMPOSE_DOCKER_CLI_BUILD: '0',
+      // It gives up on Docker after a minute unless told.
+      COMPOSE_HTTP_TIMEOUT: '180',
       BASE: IMAGE,
       ...env,
     },
-    timeout: 120_000,
+    timeout: 300_000,
   })
 }
 

@@ -50,7 +50,7 @@ export async function secondsToAnswer(host: DockerHost, plugin: string): Promise
       const waited = Number(textOf(`/proc/${pid}/schedstat`).split(' ')[1]) / 1e9
       return now - began - waited
     },
-    { what: 'the managed plugin to answer', timeout: 30_000, every: 5 },
+    { what: 'the managed plugin to answer', timeout: 60_000, every: 5 },
   )
   await enabled
   return seconds

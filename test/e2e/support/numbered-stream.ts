@@ -16,7 +16,7 @@ export interface StreamReport {
 }
 
 /** What every stream begins with: time for the connection, none of it counted as a gap. */
-const FIRST_MS = 20_000
+const FIRST_MS = 60_000
 const EVERY_MS = 5
 /** Numbers written each time: 0.8 MB/s over TCP, and one to a datagram. */
 const BATCH = { tcp: 1024, udp: 1 } as const
@@ -59,7 +59,7 @@ export class NumberedStream implements AsyncDisposable {
     const [family, at] = ip.includes(':') ? [6, `[${ip}]:${port}`] : [4, `${ip}:${port}`]
     const [listen, connect] =
       kind === 'tcp'
-        ? [`TCP${family}-LISTEN:${port},reuseaddr`, `TCP${family}:${at},retry=40,interval=0.25`]
+        ? [`TCP${family}-LISTEN:${port},reuseaddr`, `TCP${family}:${at},retry=240,interval=0.25`]
         : [`UDP${family}-RECV:${port}`, `UDP${family}-SENDTO:${at}`]
     const receiver = await inNetworkOf(to, ['socat', '-u', listen, '-'])
     const sender = await inNetworkOf(from, ['socat', '-u', '-', connect])
@@ -85,7 +85,7 @@ export class NumberedStream implements AsyncDisposable {
   }
 
   /** Waits until numbers arrive that were sent after this call. @throws OverlayError host_state */
-  async flows(timeout = 30_000): Promise<void> {
+  async flows(timeout = 60_000): Promise<void> {
     const sentByNow = this.#sent
     await waitFor(() => this.#fault !== null || this.#next > sentByNow, {
       what: `the ${this.#kind} stream to flow (${this.#received} of ${this.#sent} numbers arrived)`,

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { command, type CommandOptions } from '../../../lab/command.ts'
+import { command } from '../../../lab/command.ts'
 import { Daemon } from '../../../lab/daemon.ts'
 import type { DockerHost } from '../../../lab/docker-host.ts'
 import { netnsName } from '../../../lab/record.ts'
@@ -38,7 +38,7 @@ export class SystemRoot {
 
   /** Runs shell commands as somebody types them, up to the first that fails. @throws OverlayError host_state */
   async sh(lines: string, folder = '/root'): Promise<string> {
-    return this.#run(['sh', '-e', '-c', `cd ${folder}\n${lines}`], { timeout: 120_000 })
+    return this.#run(['sh', '-e', '-c', `cd ${folder}\n${lines}`])
   }
 
   /** What systemd and its services wrote. */
@@ -47,9 +47,9 @@ export class SystemRoot {
     return this.#daemon.log() + (existsSync(services) ? readFileSync(services, 'utf8') : '')
   }
 
-  async #run(words: readonly string[], options?: CommandOptions): Promise<string> {
+  async #run(words: readonly string[]): Promise<string> {
     const enter = ['nsenter', '--target', String(this.#init()), '--all', '--root', '--wd', '--']
-    return command([...enter, ...words], options)
+    return command([...enter, ...words])
   }
 
   /** systemd, the only child of the program that waits for it; until it runs there is nothing to enter. */

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import { loopbackUrl, type EtcdPlace } from './etcd-flags.ts'
 import { EtcdProcess, healthOf } from './etcd-process.ts'
 import { etcdVersion } from './etcd-program.ts'
+import { EtcdSilence } from './etcd-silence.ts'
 import { relieveEtcd, type Relief } from './etcd-space.ts'
 
 export interface EmbeddedEtcdOptions extends Omit<EtcdPlace, 'quotaBytes'> {
@@ -18,10 +19,6 @@ export interface EmbeddedEtcdOptions extends Omit<EtcdPlace, 'quotaBytes'> {
 
 const QUOTA_BYTES = 2 * 1024 ** 3
 const LOOK_MS = 5000
-/** Looks that may bring no answer before a hung etcd is ended: a disk may stall for seconds. */
-const PATIENT_LOOKS = 4
-/** Between two tries to make room in a full database. */
-const RELIEF_MS = 60_000
 const FIRST_PAUSE_MS = 200
 const MAX_PAUSE_MS = 30_000
 /** One that ran for so long is started again at once. */
@@ -137,8 +134,7 @@ export class EmbeddedEtcd {
   /** Looks after a running one. @returns why that is over, and it is gone */
   async #watch(etcd: EtcdProcess): Promise<string> {
     const { signal } = this.#stopping
-    let silentSince: number | null = null
-    let nextRelief = 0
+    const silence = new EtcdSilence(this.#lookMs)
     for (;;) {
       const look = new AbortController()
       const waited = sleep(this.#lookMs, undefined, { signal: look.signal }).catch(() => undefined)
@@ -154,22 +150,10 @@ export class EmbeddedEtcd {
       }
       const begun = performance.now()
       const health = await healthOf(this.endpoint, this.#lookMs)
-      if (health === 'well') {
-        silentSince = null
-        nextRelief = 0
-        continue
-      }
-      if (health === 'sick' && begun < nextRelief) continue
-      const relief = health === 'sick' ? await this.#relieve() : null
-      if (relief !== null) {
-        // What says what it suffers from is not silent.
-        silentSince = null
-        if (!relief.relieved) nextRelief = begun + RELIEF_MS
-        continue
-      }
-      silentSince ??= begun
-      const silentFor = performance.now() - silentSince
-      if (silentFor < PATIENT_LOOKS * this.#lookMs) continue
+      const relief = silence.isToRelieve(health, begun) ? await this.#relieve() : null
+      silence.saw(health, relief, begun)
+      const silentFor = silence.beyondPatience(performance.now())
+      if (silentFor === null) continue
       await etcd.end('SIGKILL')
       return `it did not answer for ${Math.round(silentFor / 1000)} s and was ended`
     }

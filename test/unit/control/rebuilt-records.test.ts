@@ -70,10 +70,10 @@ test('a subnet is as its lease says, with the addresses that containers have', (
 test('a chosen gateway and reserved addresses are taken down, those elsewhere in the pool are not', () => {
   const chosen = { ...WEB, gateway: '10.40.5.254', reserved: ['10.40.5.7', '10.40.6.7'] }
   assert.deepEqual(usesOf(chosen), [
-    'endpoint 10.40.5.2',
-    'reserved 10.40.5.7',
-    'endpoint 10.40.5.9',
     'gateway 10.40.5.254',
+    'reserved 10.40.5.7',
+    'endpoint 10.40.5.2',
+    'endpoint 10.40.5.9',
   ])
   const anycast = { ...WEB, gateway: '10.40.0.1', endpoints: [] }
   assert.deepEqual(usesOf(anycast), [])
@@ -147,10 +147,10 @@ test('the IPv6 half is as the lease says, with the addresses of that family', ()
   assert.deepEqual(
     ipv6?.addresses?.uses.map(({ address, purpose }) => `${purpose} ${address}`),
     [
+      'gateway fd00:40:0:5::ff',
+      'reserved fd00:40:0:5::7',
       'endpoint fd00:40:0:5::2',
       'endpoint fd00:40:0:5::3',
-      'reserved fd00:40:0:5::7',
-      'gateway fd00:40:0:5::ff',
     ],
   )
   const dockers = rebuiltSubnet(BOTH, withIpv6({ ipam: 'docker' }), 7)
@@ -166,7 +166,7 @@ test('of a network without IPv4 the address that a container never heard of is t
   const held = rebuiltSubnet(BOTH, known, 7)
   assert.deepEqual(
     held.addresses?.uses.map(({ address }) => address),
-    ['10.40.5.1', '10.40.5.2', '10.40.5.7', '10.40.5.9'],
+    ['10.40.5.1', '10.40.5.7', '10.40.5.2', '10.40.5.9'],
   )
   const found = rebuiltEndpoint(known.endpoints[0]!, known, held, '/run/docker/netns/1', 7)
   assert.deepEqual([found?.address, found?.address6], ['10.40.5.2/16', 'fd00:40:0:5::2/64'])

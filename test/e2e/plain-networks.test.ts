@@ -163,6 +163,15 @@ describe('the plain command on three Docker hosts', () => {
   inLab('names the command that joins an overlay without a pool', async () => {
     const [a, b] = lab.hosts as [DockerHost, DockerHost]
     await createNetwork(a, 'plain')
+    // Docker tells a network's name only after it was made, and until then its overlay is anybody's to make.
+    await eventually(
+      async () =>
+        assert.match(
+          await lab.etcdText('/overlay-ts/overlays/'),
+          /^\/overlay-ts\/overlays\/plain /m,
+        ),
+      { what: 'the overlay of the first network' },
+    )
     const words = argv`--ipam-driver overlay-ts --ipam-opt overlay=plain`
     const refusal = await refusalOf(createNetwork(b, 'plain', words))
     assert.match(refusal, /overlay plain is routed/)

@@ -9,7 +9,7 @@ import { macOfIpv4 } from '../../src/net/mac.ts'
 import { explainFailure } from '../support/lab.ts'
 import { assertReaches } from './support/answers.ts'
 import { inside } from './support/inside.ts'
-import { createNetwork } from './support/network-forms.ts'
+import { createNetwork, createRepeating } from './support/network-forms.ts'
 import { learnedMtu, untilToldMtu } from './support/path-mtu.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { subnetOf } from './support/subnet-of.ts'
@@ -270,7 +270,7 @@ describe('addresses on two Docker hosts', () => {
   )
 
   async function onBoth(network: string, words: readonly string[]): Promise<void> {
-    for (const host of [a, b]) await createNetwork(host, network, words)
+    for (const host of [a, b]) await createRepeating(host, network, words)
   }
 
   async function removeBoth(network: string): Promise<void> {

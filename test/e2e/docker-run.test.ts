@@ -10,7 +10,7 @@ import { explainFailure } from '../support/lab.ts'
 import { eventually, waitFor } from '../support/wait.ts'
 import { assertReaches, assertSilent, type Asker } from './support/answers.ts'
 import { inside } from './support/inside.ts'
-import { createNetwork } from './support/network-forms.ts'
+import { createNetwork, createRepeating } from './support/network-forms.ts'
 import { pingUncut, sendUncut } from './support/path-mtu.ts'
 import { refusalOf } from './support/refusal-of.ts'
 import { resolvedIn } from './support/resolved-in.ts'
@@ -47,7 +47,7 @@ describe('the verbs and flags of docker run, on two Docker hosts', () => {
     await explainFailure(lab, async () => {
       for (const host of [a, b]) {
         await createNetwork(host, 'web', argv`--ipam-driver overlay-ts --ipam-opt overlay=web`)
-        await createNetwork(host, 'app')
+        await createRepeating(host, 'app')
       }
       peer = await b.run('peer', { network: ['web', 'app'] })
       peerIp = await peer.ip('web')

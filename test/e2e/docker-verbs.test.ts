@@ -8,7 +8,7 @@ import { explainFailure } from '../support/lab.ts'
 import { eventually } from '../support/wait.ts'
 import { assertReaches, assertSilent } from './support/answers.ts'
 import { inside } from './support/inside.ts'
-import { createNetwork } from './support/network-forms.ts'
+import { createNetwork, createRepeating } from './support/network-forms.ts'
 import { pluginState } from './support/plugin-state.ts'
 import { resolvedIn } from './support/resolved-in.ts'
 import { refusalOf } from './support/refusal-of.ts'
@@ -34,7 +34,7 @@ describe('the verbs and flags of docker network, on two Docker hosts', () => {
   })
 
   const onBoth = async (network: string, words: readonly string[] = []): Promise<void> => {
-    for (const host of [a, b]) await createNetwork(host, network, words)
+    for (const host of [a, b]) await createRepeating(host, network, words)
   }
   const removeBoth = async (network: string): Promise<void> => {
     await Promise.all([a, b].map((host) => host.docker('network', 'rm', network)))

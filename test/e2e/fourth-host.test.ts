@@ -9,7 +9,7 @@ import { eventually } from '../support/wait.ts'
 import { assertReaches, assertSilent } from './support/answers.ts'
 import { inside } from './support/inside.ts'
 import { NumberedStream } from './support/numbered-stream.ts'
-import { createNetwork } from './support/network-forms.ts'
+import { createNetwork, createRepeating } from './support/network-forms.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
 const WEB = argv`--ipam-driver overlay-ts --ipam-opt overlay=web`
@@ -33,7 +33,7 @@ describe('a fourth host', () => {
     lab = await Lab.create({ hosts: ['96', '98', '99'], plugin: 'before docker' })
     await explainFailure(lab, async () => {
       for (const host of lab.hosts) {
-        await createNetwork(host, 'app')
+        await createRepeating(host, 'app')
         await createNetwork(host, 'web', WEB)
       }
       running = await Promise.all(lab.hosts.map((host) => host.run('running', { network: 'app' })))
@@ -65,7 +65,7 @@ describe('a fourth host', () => {
   inLab('joins a plain network, and containers that run already reach it', async () => {
     fourth = await lab.addHost('97')
     await fourth.startPlugin()
-    await createNetwork(fourth, 'app')
+    await createRepeating(fourth, 'app')
     late = await fourth.run('late', { network: 'app' })
     const ip = await late.ip()
     await assertReaches(late, ips, ip)

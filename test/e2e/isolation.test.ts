@@ -11,7 +11,7 @@ import { assertReaches, assertSilent } from './support/answers.ts'
 import { Capture } from './support/capture.ts'
 import { inside } from './support/inside.ts'
 import { isolationDrops } from './support/isolation-drops.ts'
-import { createNetwork } from './support/network-forms.ts'
+import { createRepeating } from './support/network-forms.ts'
 import { subnetOf } from './support/subnet-of.ts'
 
 /** Two pooled overlays and two routed ones. */
@@ -42,7 +42,7 @@ describe('four overlays on two Docker hosts', () => {
     lab = await Lab.create({ hosts: ['96', '98'], plugin: 'before docker' })
     await explainFailure(lab, async () => {
       for (const name of NAMES) {
-        for (const host of lab.hosts) await createNetwork(host, name, NETWORKS[name])
+        for (const host of lab.hosts) await createRepeating(host, name, NETWORKS[name])
       }
       await Promise.all(lab.hosts.map(populate))
       // As many a host has it; Docker's own policy, DROP, would hide what our rules let through.

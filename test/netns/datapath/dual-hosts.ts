@@ -5,7 +5,8 @@ import { overlayMtu } from '../../../src/net/mtu.ts'
 import { dualTablesOf, MAC_A, MAC_B } from '../../support/naive-ports.ts'
 import { Netns } from '../../support/netns.ts'
 import type { ForwarderSetup } from '../../support/run-forwarder.ts'
-import { acquaint, limitSockets, macOf, untilUp } from './links.ts'
+import { untilUp } from '../../support/until-up.ts'
+import { acquaint, limitSockets, macOf } from './links.ts'
 import { ForwarderProcess, type HostName } from './two-hosts.ts'
 
 const PORT = 8472

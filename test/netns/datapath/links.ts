@@ -1,34 +1,9 @@
 import type { Netns } from '../../support/netns.ts'
-import { waitFor } from '../../support/wait.ts'
-
-interface Link {
-  /** MAC address. */
-  readonly address: string
-  readonly operstate: string
-}
-
-async function linkOf(netns: Netns, device: string): Promise<Link> {
-  const [link] = JSON.parse(await netns.run('ip', '-j', 'link', 'show', 'dev', device)) as [Link]
-  return link
-}
 
 export async function macOf(netns: Netns, device: string): Promise<string> {
-  return (await linkOf(netns, device)).address
-}
-
-/**
- * Waits until a device takes packets that is up and has its other end, that of a link or the program behind a
- * TUN. The kernel learns of the carrier in a work queue (net/core/link_watch.c); until then a device drops,
- * uncounted, what is sent on it, and a bridge what comes in there.
- */
-export async function untilUp(netns: Netns, ...devices: readonly string[]): Promise<void> {
-  for (const device of devices) {
-    await waitFor(async () => (await linkOf(netns, device)).operstate === 'UP', {
-      what: `${device} to be up`,
-      timeout: 60_000,
-      every: 5,
-    })
-  }
+  const shown = await netns.run('ip', '-j', 'link', 'show', 'dev', device)
+  const [link] = JSON.parse(shown) as [{ readonly address: string }]
+  return link.address
 }
 
 /**

@@ -11,7 +11,8 @@ import {
   type Transferred,
 } from '../../support/run-traffic.ts'
 import { OrderProcess } from '../../../lab/order-process.ts'
-import { acquaint, macOf, untilUp } from './links.ts'
+import { untilUp } from '../../support/until-up.ts'
+import { acquaint, macOf } from './links.ts'
 import { ForwarderProcess, programIn } from './two-hosts.ts'
 
 export const VXLAN_PORT = 8472

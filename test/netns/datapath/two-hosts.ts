@@ -12,7 +12,8 @@ import type {
   ForwarderSetup,
   ForwarderStatus,
 } from '../../support/run-forwarder.ts'
-import { acquaint, limitSockets, macOf, untilUp } from './links.ts'
+import { untilUp } from '../../support/until-up.ts'
+import { acquaint, limitSockets, macOf } from './links.ts'
 
 const PROGRAM = new URL('../../support/run-forwarder.ts', import.meta.url).pathname
 const PORT = 8472

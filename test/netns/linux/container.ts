@@ -3,7 +3,7 @@ import { addVeth } from '../../../src/linux/veth.ts'
 import { parseIpv4 } from '../../../src/net/ipv4.ts'
 import { macOfIpv4 } from '../../../src/net/mac.ts'
 import { Netns, sh } from '../../support/netns.ts'
-import { waitFor } from '../../support/wait.ts'
+import { untilUp } from '../../support/until-up.ts'
 
 /** How long an answer that comes may take: the kernel asks for a lost neighbour again after a second. */
 export const PATIENCE_S = 20
@@ -42,12 +42,7 @@ export class Container implements AsyncDisposable {
     await sh(`ip link set ${container} netns ${netns.name} name eth0`)
     await netns.run('ip', 'address', 'add', address, 'dev', 'eth0')
     await netns.run('ip', 'link', 'set', 'eth0', 'up')
-    // The kernel puts a link with a new carrier to work a moment later, and drops what comes before.
-    for (const link of [port.name, bridge]) {
-      await waitFor(async () => /^\S+ +UP /.test(await sh(`ip -br link show ${link}`)), {
-        what: `${link} to be at work`,
-      })
-    }
+    await untilUp({ run: (...words) => sh(words.join(' ')) }, port.name, bridge)
     if (gateway) await netns.run('ip', 'route', 'add', 'default', 'via', gateway)
     if (address6) await netns.run('ip', 'address', 'add', address6, 'dev', 'eth0', 'nodad')
     if (gateway6) await netns.run('ip', 'route', 'add', 'default', 'via', gateway6)
